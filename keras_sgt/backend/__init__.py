@@ -1,0 +1,32 @@
+"""What training needs of a framework, for the one that Keras runs on.
+
+Every module of this package offers the same names:
+
+- `input_gradients(function, inputs)`: gradients of a scalar function with
+  respect to its inputs (a tensor or a nest of them).
+- `lowest(values, k)`: exactly the k lowest of each row.
+- `replica_count()`: how many replicas share one step of training.
+- `TRACED`: whether steps are traced, so that numbers that change between
+  steps have to be variables.
+"""
+
+import keras
+
+match keras.backend.backend():
+    case "tensorflow":
+        from keras_sgt.backend import tensorflow as _backend
+    case "jax":
+        from keras_sgt.backend import jax as _backend
+    case "torch":
+        from keras_sgt.backend import torch as _backend
+    case other:
+        raise ImportError(
+            "keras_sgt needs a Keras backend that differentiates: set the "
+            "environment variable KERAS_BACKEND to 'tensorflow', 'jax' or "
+            f"'torch'. Received: {other!r}"
+        )
+
+input_gradients = _backend.input_gradients
+lowest = _backend.lowest
+replica_count = _backend.replica_count
+TRACED = _backend.TRACED

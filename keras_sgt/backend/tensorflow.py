@@ -1,0 +1,28 @@
+import functools
+
+import tensorflow as tf
+
+from keras_sgt.backend import bisection
+
+TRACED = True
+
+
+def input_gradients(function, inputs):
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(inputs)
+        score = function(inputs)
+    return tape.gradient(score, inputs, unconnected_gradients="zero")
+
+
+# XLA even where Keras leaves it off (on the CPU): unfused, the passes of the
+# bisection are as slow as a sort.
+@functools.partial(tf.function, jit_compile=True, autograph=False)
+def lowest(values, k):
+    if values.dtype != tf.float64:
+        values = tf.cast(values, tf.float32)
+    integer = tf.int64 if values.dtype == tf.float64 else tf.int32
+    return bisection.lowest(tf.bitcast(values, integer), k)
+
+
+def replica_count():
+    return tf.distribute.get_strategy().num_replicas_in_sync

@@ -1,0 +1,38 @@
+import keras
+import torch
+
+TRACED = False
+
+
+def input_gradients(function, inputs):
+    with torch.enable_grad():
+        inputs = keras.tree.map_structure(
+            lambda x: x.detach().requires_grad_(), inputs
+        )
+        flat = keras.tree.flatten(inputs)
+        gradients = torch.autograd.grad(
+            function(inputs), flat, allow_unused=True, materialize_grads=True
+        )
+    return keras.tree.pack_sequence_as(inputs, gradients)
+
+
+@torch.no_grad()
+def lowest(values, k):
+    """`k` may also be an int, which saves the sort."""
+    values = torch.where(torch.isnan(values), torch.inf, values)
+    if isinstance(k, int):
+        if k == 0:
+            return torch.zeros_like(values, dtype=torch.bool)
+        found = torch.topk(values, k, dim=1, largest=False, sorted=False)
+        threshold = found.values.amax(1, keepdim=True)
+    else:
+        kth = (k - 1).clamp(min=0).long()
+        threshold = values.sort(1).values.gather(1, kth)
+    below = values < threshold
+    tied = values == threshold
+    missing = k - below.sum(1, keepdim=True, dtype=torch.int32)
+    return below | (tied & (tied.cumsum(1, dtype=torch.int32) <= missing))
+
+
+def replica_count():
+    return 1  # each process scales its own

@@ -1,0 +1,41 @@
+"""Which features are masked: exactly the k lowest of each sample."""
+
+import keras
+from keras import ops
+
+from keras_sgt import backend
+
+# A float32 product such as .29 * 100 falls just short of 29; this is lost in
+# the rounding noise of any fraction that was meant to reach it.
+_ROUNDING = 1 + 2.0**-22
+
+
+def lowest_mask(saliency, mask_fraction):
+    """Marks the `⌊mask_fraction · n⌋` lowest of each sample's n features.
+
+    Ties are broken by position: the first of equal features is masked first,
+    as a stable sort would.
+
+    Args:
+        saliency: floats, `(batch, ...)`; everything after the batch axis is
+            ranked together.
+        mask_fraction: float in [0, 1], or a scalar tensor of it.
+
+    Returns:
+        bool, shaped like `saliency`: `True` where a feature is masked.
+    """
+    shape = ops.shape(saliency)
+    n = 1
+    for length in shape[1:]:
+        n = n * length
+    rows = ops.reshape(saliency, (-1, n))
+    return ops.reshape(backend.lowest(rows, count(mask_fraction, n)), shape)
+
+
+def count(mask_fraction, n):
+    """`⌊mask_fraction · n⌋`, an int for Python numbers, else an int32 tensor."""
+    if isinstance(mask_fraction, (int, float)) and isinstance(n, int):
+        return min(int(mask_fraction * n * _ROUNDING), n)
+    n = ops.cast(n, "float32")
+    k = ops.floor(ops.cast(mask_fraction, "float32") * n * _ROUNDING)
+    return ops.cast(ops.minimum(k, n), "int32")

@@ -1,0 +1,524 @@
+"""Saliency guided training as a Keras model."""
+
+import contextvars
+import functools
+import inspect
+import math
+import numbers
+
+import keras
+from keras import ops
+
+from keras_sgt import backend, divergences, heads
+from keras_sgt.masking import FeatureMasking
+
+# X̃ of the step under way, on its way from `train_step` to `compute_loss`. A
+# context variable, because replicas of one model step in threads of their own.
+_masked_inputs = contextvars.ContextVar("masked_inputs", default=None)
+
+
+@keras.saving.register_keras_serializable(package="keras_sgt")
+class SaliencyGuidedModel(keras.Model):
+    """Trains a model so that its gradients show what it relies on.
+
+    In every training step the `mask_fraction` of the features with the lowest
+    gradients is replaced, and a divergence between the predictions for the
+    clean and the masked inputs is added to the loss:
+
+    `loss = L(f(X), y) + kl_weight · D(f(X) ‖ f(X̃))`
+
+    Everything else is Keras's own: `fit`, `evaluate`, `predict`, metrics,
+    callbacks, distribution. Evaluation and prediction cost what they cost
+    without it. There are three ways in:
+
+    - wrap any model, trained or not: `SaliencyGuidedModel(model)`. The trained
+      model is its attribute `model`, which needs no keras_sgt to be saved,
+      loaded and served;
+    - build it like a functional model:
+      `SaliencyGuidedModel(inputs=inputs, outputs=outputs)`;
+    - subclass it and define `call`.
+
+    `fit` logs `loss` (the total that is minimised), `divergence` (unweighted,
+    in training only) and the compiled metrics.
+
+    Args:
+        model: the `keras.Model` to train. Leave it out when subclassing, or
+            when `inputs` and `outputs` are given.
+        mask_fraction: float in [0, 1], the share of each sample's features
+            that is masked. Can be assigned while training, without a new
+            trace. Defaults to `0.5`.
+        kl_weight: float ≥ 0, the weight λ of the divergence. At 0, training
+            is that of `keras.Model`, at its cost. Can be assigned while
+            training; only leaving or reaching 0 traces the step again.
+            Defaults to `1.0`.
+        masking: a `keras_sgt.masking` layer. Defaults to `FeatureMasking()`,
+            which suits images, time series and tables.
+        divergence: callable `(clean, masked) -> (batch,)`, such as those of
+            `keras_sgt.divergences`. Defaults to the one that goes with the
+            compiled loss.
+        saliency_target: the score whose gradient ranks the features:
+            `"label"`, the output for the true class (logits where the model
+            ends in a softmax or sigmoid, the sum of outputs in a regression);
+            `"prediction"`, the output for the predicted class, which needs no
+            labels; or a callable `(y, outputs) -> tensor`, summed. Defaults to
+            `"label"`.
+        batch_fraction: 1 or 1/2, 1/3, 1/4, ...: the evenly strided share of
+            each batch that is masked and compared. A quarter costs a quarter.
+            Defaults to `1.0`.
+        seed: int, the seed of the default masking. Defaults to a random one.
+        name: name of the model.
+
+    Raises:
+        ValueError: for arguments out of their range, at construction; in
+            `compile`, for a loss that no divergence is known for.
+
+    Reference: Ismail, Corrada Bravo, Feizi, "Improving Deep Learning
+    Interpretability by Saliency Guided Training", NeurIPS 2021, Algorithm 1.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_sgt
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+    >>> guided = keras_sgt.SaliencyGuidedModel(model, mask_fraction=0.5)
+    >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    >>> guided.compile("adam", loss, metrics=["accuracy"])
+    >>> x, y = keras.random.normal((32, 8)), [0, 1] * 16
+    >>> history = guided.fit(x, keras.ops.array(y), verbose=0)
+    >>> sorted(history.history)
+    ['accuracy', 'divergence', 'loss']
+    """
+
+    def __init__(
+        self,
+        model=None,
+        mask_fraction=0.5,
+        kl_weight=1.0,
+        masking=None,
+        divergence=None,
+        saliency_target="label",
+        batch_fraction=1.0,
+        seed=None,
+        name=None,
+        **kwargs,
+    ):
+        if "inputs" in kwargs or "outputs" in kwargs:
+            model = _functional(model, kwargs)
+        self._check_model(model)
+        _check_divergence(divergence)
+        _check_saliency_target(saliency_target)
+        if masking is not None and seed is not None:
+            raise ValueError(
+                "`seed` is for the default masking; a masking has its own: "
+                "`FeatureMasking(seed=...)`. Received both `masking` and "
+                f"seed={seed}"
+            )
+        if model is not None:
+            kwargs.setdefault("dtype", model.dtype_policy)
+        super().__init__(name=name, **kwargs)
+        self.supports_masking = True
+        self.model = model
+        self.masking = FeatureMasking(seed=seed) if masking is None else masking
+        self.divergence = divergence
+        self.saliency_target = saliency_target
+        self.batch_fraction = batch_fraction
+        self.seed = seed
+        self._stride = _stride(batch_fraction)
+        self._kl_weight = _checked_weight(kl_weight)
+        self._mask_fraction = _checked_fraction(mask_fraction)
+        self._kl_weight_variable = self._number(kl_weight, "kl_weight")
+        self._mask_fraction_variable = self._number(
+            mask_fraction, "mask_fraction"
+        )
+        self._divergence_tracker = keras.metrics.Mean(name="divergence")
+        self._output_meaning = self._output_divergence = None
+        if model is not None and model.built:
+            self.built = True
+
+    def call(self, inputs, training=None):
+        if _takes_training(type(self.model).call):
+            return self.model(inputs, training=training)
+        return self.model(inputs)
+
+    def build(self, input_shape):
+        if self.model is not None and not self.model.built:
+            self.model.build(input_shape)
+        self.built = True
+
+    # Training: Algorithm 1.
+
+    def train_step(self, *args):
+        if self.kl_weight == 0:
+            return _without(self._divergence_tracker, super().train_step(*args))
+        *state, data = args  # on JAX, the values of all variables come first
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        masked, state = self._mask_and_state(x, y, state)
+        token = _masked_inputs.set(masked)
+        try:
+            return super().train_step(*state, data)
+        finally:
+            _masked_inputs.reset(token)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        loss = super().compute_loss(
+            x=x,
+            y=y,
+            y_pred=y_pred,
+            sample_weight=sample_weight,
+            training=training,
+        )
+        masked = _masked_inputs.get()
+        if not training or masked is None:
+            return loss
+        masked_pred = self._predict(masked, training=True)
+        clean_pred = self._share(y_pred)
+        divergence = _DivergenceLoss(self._output_divergence)(
+            clean_pred, masked_pred, self._share(sample_weight)
+        )
+        self._divergence_tracker.update_state(
+            divergence * backend.replica_count(),
+            sample_weight=ops.shape(keras.tree.flatten(masked)[0])[0],
+        )
+        weight = self.kl_weight
+        if backend.TRACED:
+            weight = ops.cast(self._kl_weight_variable, divergence.dtype)
+        return loss + weight * divergence
+
+    def test_step(self, *args):
+        return _without(self._divergence_tracker, super().test_step(*args))
+
+    def mask_on_batch(self, x, y=None):
+        """The masked inputs X̃ that the next training step would see.
+
+        Changes nothing, not even the state of random generators.
+
+        Args:
+            x: array `(batch, ...)`, or a nest of them.
+            y: the labels of `x`; needed for `saliency_target="label"`.
+
+        Returns:
+            NumPy array, or a nest of them, shaped like `x`.
+
+        Raises:
+            ValueError: if the model is not compiled or labels are missing.
+        """
+        if self._output_divergence is None:
+            raise ValueError(
+                "`mask_on_batch` needs a compiled model, whose loss tells what "
+                "its outputs mean. Call `compile(loss=...)` first."
+            )
+        x, y = keras.tree.map_structure(_tensor, (x, y))
+        with keras.StatelessScope():
+            masked = self._mask(x, y, state_mapping=[])
+        return keras.tree.map_structure(ops.convert_to_numpy, masked)
+
+    def _mask_and_state(self, x, y, state):
+        x, y = self._share((x, y))
+        x, y = keras.tree.map_structure(_tensor, (x, y))
+        if not state:
+            return self._mask(x, y, state_mapping=[]), state
+        trainable, non_trainable, *rest = state[0]
+        mapping = [
+            *zip(self.trainable_variables, trainable),
+            *zip(self.non_trainable_variables, non_trainable),
+        ]
+        with keras.StatelessScope(mapping) as scope:
+            masked = self._mask(x, y, mapping)
+        non_trainable = [
+            scope.get_current_value(v) for v in self.non_trainable_variables
+        ]
+        return masked, [(trainable, non_trainable, *rest)]
+
+    def _mask(self, x, y, state_mapping):
+        """X̃: the least salient features of `x` replaced, a constant."""
+
+        def score(inputs):
+            # The saliency pass leaves no trace: no statistics, no losses.
+            with keras.StatelessScope(state_mapping):
+                return self._score(inputs, y)
+
+        saliency = self.masking.saliency(score, x)
+        if self.run_eagerly:
+            _check_finite(saliency)
+        fraction = self.mask_fraction
+        if backend.TRACED:
+            fraction = self._mask_fraction_variable.value
+        masked = self.masking(x, saliency=saliency, mask_fraction=fraction)
+        return keras.tree.map_structure(ops.stop_gradient, masked)
+
+    def _score(self, inputs, y):
+        with heads.recorded_logits(self) as logits_of:
+            outputs = self._predict(inputs, training=False)
+        if callable(self.saliency_target):
+            return ops.sum(self.saliency_target(y, outputs))
+        if self.saliency_target == "prediction":
+            y = heads.predicted(self._output_meaning, outputs)
+        elif y is None:
+            raise ValueError(
+                "`saliency_target='label'` needs labels, and `y` is None. "
+                "Train with labels, or pass `saliency_target='prediction'` or "
+                "a callable `(y, outputs) -> tensor`."
+            )
+        return heads.label_score(self._output_meaning, y, outputs, logits_of)
+
+    def _predict(self, inputs, training):
+        if _takes_training(type(self).call):
+            return self(inputs, training=training)
+        return self(inputs)
+
+    def _share(self, batch):
+        """The share of the batch that is regularised."""
+        if self._stride == 1:
+            return batch
+        # Strided, so that each device of a sharded batch holds its part.
+        return keras.tree.map_structure(
+            lambda t: None if t is None else t[:: self._stride], batch
+        )
+
+    # Settings.
+
+    def compile(self, optimizer="rmsprop", loss=None, *args, **kwargs):
+        """Configures the model for training: see `keras.Model.compile`."""
+        # Keras keeps the loss of an earlier `compile`.
+        meaning, divergence = self._meaning(self.loss if loss is None else loss)
+        super().compile(optimizer, loss, *args, **kwargs)
+        self._output_meaning, self._output_divergence = meaning, divergence
+
+    def compile_from_config(self, config):
+        # Keras leaves this to models with a `compile` of their own.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def _meaning(self, loss):
+        """What the outputs mean, and their divergence, from the loss."""
+        divergence = self.divergence
+        meaning = None if loss is None else divergences.for_loss(loss)
+        if meaning is None and isinstance(divergence, divergences.Divergence):
+            meaning = divergence
+        if divergence is None:
+            divergence = meaning
+        if self.kl_weight > 0:
+            self._check_meaning(loss, meaning, divergence)
+        return meaning, divergence
+
+    def _check_meaning(self, loss, meaning, divergence):
+        if divergence is None:
+            raise ValueError(
+                f"No divergence is known for the loss {loss!r}. Pass "
+                "`SaliencyGuidedModel(divergence=...)`: one of "
+                "`keras_sgt.divergences` (`CategoricalKL`, `BernoulliKL`, "
+                "`MeanSquared`) or a callable `(clean, masked) -> (batch,)`."
+            )
+        if meaning is None and not callable(self.saliency_target):
+            raise ValueError(
+                f"The loss {loss!r} does not tell which output belongs to a "
+                f"label. Received: saliency_target={self.saliency_target!r}. "
+                "Pass a callable `(y, outputs) -> tensor` whose gradient is to "
+                "rank the features."
+            )
+
+    @property
+    def kl_weight(self):
+        """The weight λ of the divergence."""
+        return self._kl_weight
+
+    @kl_weight.setter
+    def kl_weight(self, value):
+        value = _checked_weight(value)
+        crosses_zero = (value == 0) != (self._kl_weight == 0)
+        if self.compiled and value > 0:
+            self._check_meaning(
+                self.loss, self._output_meaning, self._output_divergence
+            )
+        self._kl_weight = value
+        self._assign(self._kl_weight_variable, value)
+        if crosses_zero and self.compiled and self.train_function is not None:
+            # Plain training is a program of its own.
+            self.make_train_function(force=True)
+
+    @property
+    def mask_fraction(self):
+        """The share of each sample's features that is masked."""
+        return self._mask_fraction
+
+    @mask_fraction.setter
+    def mask_fraction(self, value):
+        self._mask_fraction = _checked_fraction(value)
+        self._assign(self._mask_fraction_variable, self._mask_fraction)
+
+    def _assign(self, variable, value):
+        if hasattr(self, "jax_state_sync"):
+            # While training, JAX holds the values outside of the variables.
+            self.jax_state_sync()
+        variable.assign(value)
+
+    def _number(self, value, name):
+        return self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(value),
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+            name=name,
+        )
+
+    @property
+    def output_names(self):
+        """The wrapped model's names, for losses and metrics given as dicts."""
+        return self.model.output_names
+
+    def load_own_variables(self, store):
+        super().load_own_variables(store)
+        # Weights are loaded, settings are not: they are part of the config.
+        self._kl_weight_variable.assign(self._kl_weight)
+        self._mask_fraction_variable.assign(self._mask_fraction)
+
+    def get_config(self):
+        config = {
+            "name": self.name,
+            "model": self.model,
+            "mask_fraction": self.mask_fraction,
+            "kl_weight": self.kl_weight,
+            "masking": self.masking,
+            "divergence": self.divergence,
+            "saliency_target": self.saliency_target,
+            "batch_fraction": self.batch_fraction,
+        }
+        return {
+            key: keras.saving.serialize_keras_object(value)
+            for key, value in config.items()
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = {
+            key: keras.saving.deserialize_keras_object(value, custom_objects)
+            for key, value in config.items()
+        }
+        return cls(**config)
+
+    def _check_model(self, model):
+        if model is None:
+            if type(self).call is SaliencyGuidedModel.call:
+                raise ValueError(
+                    "`SaliencyGuidedModel` needs a model: pass `model`, or "
+                    "`inputs=` and `outputs=`, or subclass it and define "
+                    "`call`."
+                )
+        elif isinstance(model, SaliencyGuidedModel):
+            raise ValueError(
+                "`model` is a `SaliencyGuidedModel` already; to change its "
+                "settings wrap `guided.model`."
+            )
+        elif not isinstance(model, keras.Model):
+            raise ValueError(
+                "`model` has to be a `keras.Model`; symbolic tensors are given "
+                "as `inputs=` and `outputs=`, layers in a `keras.Sequential`. "
+                f"Received: {model!r} of type {type(model).__name__}"
+            )
+
+
+class _DivergenceLoss(keras.losses.Loss):
+    """A divergence, reduced, weighted and scaled as Keras does with losses."""
+
+    def __init__(self, divergence):
+        super().__init__(name="divergence")
+        self.divergence = divergence
+
+    def call(self, y_true, y_pred):
+        return self.divergence(y_true, y_pred)
+
+
+def _without(metric, outcome):
+    """The outcome of a step without a metric that the step did not update."""
+    logs, *state = outcome if isinstance(outcome, tuple) else (outcome,)
+    logs = {name: v for name, v in logs.items() if name != metric.name}
+    return (logs, *state) if state else logs
+
+
+@functools.cache
+def _takes_training(call):
+    return "training" in inspect.signature(call).parameters
+
+
+def _functional(model, kwargs):
+    if model is not None or not {"inputs", "outputs"} <= kwargs.keys():
+        raise ValueError(
+            "`SaliencyGuidedModel` takes either `model`, or both `inputs=` and "
+            f"`outputs=`. Received: model={model!r} and {sorted(kwargs)}"
+        )
+    return keras.Model(kwargs.pop("inputs"), kwargs.pop("outputs"))
+
+
+def _checked_fraction(value):
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise ValueError(
+            "`mask_fraction` has to be a number from 0 to 1, the share of each "
+            "sample's features that is masked (to mask k of n features, pass "
+            f"k / n). Received: mask_fraction={value!r}"
+        )
+    return float(value)
+
+
+def _checked_weight(value):
+    if not _is_number(value) or not 0 <= value < math.inf:
+        raise ValueError(
+            "`kl_weight` has to be a finite number, 0 or greater. Received: "
+            f"kl_weight={value!r}"
+        )
+    return float(value)
+
+
+def _stride(batch_fraction):
+    if _is_number(batch_fraction) and 0 < batch_fraction <= 1:
+        stride = round(1 / batch_fraction)
+        if math.isclose(stride * batch_fraction, 1, rel_tol=1e-6):
+            return stride
+    raise ValueError(
+        "`batch_fraction` has to be 1 or 1/2, 1/3, 1/4 and so on: the share of "
+        f"each batch that is regularised. Received: {batch_fraction!r}"
+    )
+
+
+def _is_number(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _check_divergence(divergence):
+    if divergence is not None and not callable(divergence):
+        raise ValueError(
+            "`divergence` has to be one of `keras_sgt.divergences`, such as "
+            "`CategoricalKL(from_logits=True)`, or a callable "
+            f"`(clean, masked) -> (batch,)`. Received: {divergence!r}"
+        )
+
+
+def _check_saliency_target(target):
+    if target not in ("label", "prediction") and not callable(target):
+        raise ValueError(
+            "`saliency_target` has to be 'label', 'prediction' or a callable "
+            f"`(y, outputs) -> tensor`. Received: {target!r}"
+        )
+
+
+def _check_finite(saliency):
+    for gradient in saliency:
+        if gradient is not None and bool(ops.any(ops.isnan(gradient))):
+            raise ValueError(
+                "The saliency, the gradient of the model's output with respect "
+                "to its input, contains NaN. Look for NaN in the data and in "
+                "the weights (`keras.callbacks.TerminateOnNaN` stops training "
+                "when they appear)."
+            )
+
+
+def _tensor(x):
+    """A tensor as `fit` would make it: floats of NumPy become floatx."""
+    if x is None or ops.is_tensor(x):
+        return x
+    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
+        return ops.convert_to_tensor(x, dtype=keras.config.floatx())
+    return ops.convert_to_tensor(x)
