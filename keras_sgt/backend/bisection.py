@@ -34,7 +34,7 @@ def lowest(bits, k):
 
 
 def _ordered(bits):
-    """Integers in the order of the floats: -0 equals 0, NaN of any sign last."""
+    """Integers in the order of the floats: -0 equals 0, any NaN comes last."""
     integers = np.iinfo(keras.backend.standardize_dtype(bits.dtype))
     infinity = {32: 0x7F800000, 64: 0x7FF0000000000000}[integers.bits]
     magnitude = ops.bitwise_and(bits, integers.max)

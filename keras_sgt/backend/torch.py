@@ -26,7 +26,7 @@ def lowest(values, k):
         found = torch.topk(values, k, dim=1, largest=False, sorted=False)
         threshold = found.values.amax(1, keepdim=True)
     else:
-        kth = (k - 1).clamp(min=0).long()
+        kth = (k - 1).clamp(min=0).long().expand(len(values), 1)
         threshold = values.sort(1).values.gather(1, kth)
     below = values < threshold
     tied = values == threshold

@@ -1,6 +1,5 @@
 """Which features are masked: exactly the k lowest of each sample."""
 
-import keras
 from keras import ops
 
 from keras_sgt import backend
@@ -29,11 +28,14 @@ def lowest_mask(saliency, mask_fraction):
     for length in shape[1:]:
         n = n * length
     rows = ops.reshape(saliency, (-1, n))
-    return ops.reshape(backend.lowest(rows, count(mask_fraction, n)), shape)
+    k = count(mask_fraction, n)
+    if backend.TRACED or not isinstance(k, int):
+        k = ops.reshape(ops.cast(k, "int32"), (-1, 1))
+    return ops.reshape(backend.lowest(rows, k), shape)
 
 
 def count(mask_fraction, n):
-    """`⌊mask_fraction · n⌋`, an int for Python numbers, else an int32 tensor."""
+    """`⌊mask_fraction · n⌋`: an int from Python numbers, else a tensor."""
     if isinstance(mask_fraction, (int, float)) and isinstance(n, int):
         return min(int(mask_fraction * n * _ROUNDING), n)
     n = ops.cast(n, "float32")

@@ -1,0 +1,86 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_sgt import masking
+
+
+def replaced(replacement, x):
+    """Everything replaced."""
+    layer = masking.FeatureMasking(replacement=replacement, channel_axis=None)
+    saliency = np.zeros_like(x)
+    masked = layer(x, saliency=saliency, mask_fraction=1.0)
+    return keras.ops.convert_to_numpy(masked)
+
+
+@pytest.fixture
+def x():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(6, 20, 20, 3)).astype("float32") * [1, 5, 20]
+
+
+@pytest.mark.parametrize(
+    ("per", "axes"), [("sample", (1, 2, 3)), ("channel", (1, 2))]
+)
+def test_uniform_fills_the_range(x, per, axes):
+    x = x.astype("float32")
+    y = replaced(masking.Uniform(per=per, seed=0), x)
+    low, high = x.min(axes, keepdims=True), x.max(axes, keepdims=True)
+    share = (y - low) / (high - low)
+    assert share.min() >= 0
+    assert share.max() <= 1
+    # 7200 values: the mean's deviation is 0.0034, the deviation's about 0.0015
+    assert abs(share.mean() - 0.5) < 0.015
+    assert abs(share.std() - 12**-0.5) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("per", "axes"), [("sample", (1, 2, 3)), ("channel", (1, 2))]
+)
+def test_mean_and_gaussian_have_the_moments(x, per, axes):
+    x = x.astype("float32")
+    mean = x.mean(axes, keepdims=True)
+    filled = replaced(masking.Mean(per=per), x)
+    np.testing.assert_allclose(
+        filled, np.broadcast_to(mean, x.shape), atol=1e-5
+    )
+    drawn = replaced(masking.Gaussian(per=per, seed=0), x)
+    z = (drawn - mean) / x.std(axes, keepdims=True)
+    assert abs(z.mean()) < 0.05
+    assert abs(z.std() - 1) < 0.05
+
+
+def test_a_table_takes_its_columns_ranges_over_the_batch():
+    x = np.array([[0, 100], [1, 300], [0.5, 200]], "float32")
+    y = replaced(masking.Uniform(seed=0), x)
+    assert (y >= x.min(0)).all()
+    assert (y <= x.max(0)).all()
+    assert (y != x).any(axis=0).all()
+
+
+def test_constant_and_constant_images(x):
+    x = x.astype("float32")
+    np.testing.assert_array_equal(replaced(masking.Constant(7), x), x * 0 + 7)
+    flat = np.full((2, 4, 4, 1), 0.25, "float32")
+    for name in ("uniform", "gaussian", "mean"):
+        np.testing.assert_allclose(replaced(name, flat), flat, atol=1e-6)
+
+
+def test_draws_differ_between_steps_and_repeat_with_the_seed(x):
+    x = x.astype("float32")
+    first, second = masking.Uniform(seed=3), masking.Uniform(seed=3)
+    one = replaced(first, x)
+    np.testing.assert_array_equal(one, replaced(second, x))
+    assert (one != replaced(first, x)).mean() > 0.99
+
+
+def test_unknown_names_are_told_what_there_is():
+    with pytest.raises(ValueError, match=r"'uniform'.*Received.*'noise'"):
+        masking.FeatureMasking(replacement="noise")
+    with pytest.raises(ValueError, match="'sample'"):
+        masking.Uniform(per="pixel")
+
+
+def test_a_subclass_without_call_says_so(x):
+    with pytest.raises(NotImplementedError, match="call"):
+        replaced(masking.Replacement(), x.astype("float32"))
