@@ -107,6 +107,7 @@ class SaliencyGuidedModel(keras.Model):
         self._check_model(model)
         _check_divergence(divergence)
         _check_saliency_target(saliency_target)
+        _check_masking(masking)
         if masking is not None and seed is not None:
             raise ValueError(
                 "`seed` is for the default masking; a masking has its own: "
@@ -140,11 +141,6 @@ class SaliencyGuidedModel(keras.Model):
             return self.model(inputs, training=training)
         return self.model(inputs)
 
-    def build(self, input_shape):
-        if self.model is not None and not self.model.built:
-            self.model.build(input_shape)
-        self.built = True
-
     # Training: Algorithm 1.
 
     def train_step(self, *args):
@@ -158,6 +154,11 @@ class SaliencyGuidedModel(keras.Model):
             return super().train_step(*state, data)
         finally:
             _masked_inputs.reset(token)
+
+    def make_train_function(self, force=False):
+        if self.train_function is None or force:
+            super().make_train_function(force)
+            self.train_function = backend.keep_state(self, self.train_function)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -493,6 +494,14 @@ def _check_divergence(divergence):
             "`divergence` has to be one of `keras_sgt.divergences`, such as "
             "`CategoricalKL(from_logits=True)`, or a callable "
             f"`(clean, masked) -> (batch,)`. Received: {divergence!r}"
+        )
+
+
+def _check_masking(masking):
+    if masking is not None and not isinstance(masking, keras.layers.Layer):
+        raise ValueError(
+            "`masking` has to be a layer of `keras_sgt.masking`, such as "
+            f"`FeatureMasking(ranking='absolute')`. Received: {masking!r}"
         )
 
 

@@ -6,6 +6,8 @@ Every module of this package offers the same names:
   respect to its inputs (a tensor or a nest of them).
 - `lowest(values, k)`: exactly the k lowest of each row.
 - `replica_count()`: how many replicas share one step of training.
+- `keep_state(model, train_function)`: a train function that leaves the model
+  as it was when a step raises.
 - `TRACED`: whether steps are traced, so that numbers that change between
   steps have to be variables.
 """
@@ -27,6 +29,7 @@ match keras.backend.backend():
         )
 
 input_gradients = _backend.input_gradients
+keep_state = _backend.keep_state
 lowest = _backend.lowest
 replica_count = _backend.replica_count
 TRACED = _backend.TRACED

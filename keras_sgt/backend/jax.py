@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -20,3 +22,32 @@ def lowest(values, k):
 
 def replica_count():
     return 1  # one program over all devices
+
+
+def keep_state(model, train_function):
+    """Hands the model its variables back when a step raises.
+
+    While it trains on JAX, Keras holds their values outside of the variables;
+    an error in the first step, such as bad input, would lose them.
+    """
+
+    @functools.wraps(train_function)
+    def step(state, iterator):
+        try:
+            return train_function(state, iterator)
+        except StopIteration:
+            raise
+        except Exception:
+            groups = (
+                model.trainable_variables,
+                model.non_trainable_variables,
+                model.optimizer.variables,
+                model.metrics_variables,
+            )
+            for variables, values in zip(groups, state):
+                for variable, value in zip(variables, values):
+                    if not value.is_deleted():
+                        variable.assign(value)
+            raise
+
+    return step

@@ -36,3 +36,7 @@ def lowest(values, k):
 
 def replica_count():
     return 1  # each process scales its own
+
+
+def keep_state(model, train_function):
+    return train_function  # the variables hold their values at all times

@@ -1,0 +1,594 @@
+"""SaliencyGuidedModel as a user of Keras meets it."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_sgt
+
+BACKEND = keras.backend.backend()
+CROSSENTROPY = "sparse_categorical_crossentropy"
+
+
+def network(activation="softmax", seed=0):
+    """With what makes training hard to repeat: dropout and statistics."""
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(6, 3, activation="relu"),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+            layers.Dropout(0.3),
+            layers.Dense(4, activation=activation),
+        ]
+    )
+
+
+def compiled(model, **options):
+    guided = keras_sgt.SaliencyGuidedModel(model, **options)
+    guided.compile("adam", CROSSENTROPY, metrics=["accuracy"])
+    return guided
+
+
+class Counting(keras_sgt.masking.Replacement):
+    """Counts how often Python runs through it: once a trace."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def call(self, inputs, mask, saliency):
+        self.calls += 1
+        return ops.zeros_like(inputs)
+
+
+class TestFit:
+    def test_logs_and_history(self, images):
+        guided = compiled(network())
+        history = guided.fit(
+            *images, validation_data=images, epochs=2, verbose=0
+        ).history
+        assert set(history) == {
+            "accuracy",
+            "divergence",
+            "loss",
+            "val_accuracy",
+            "val_loss",
+        }
+        assert np.isfinite([*history.values()]).all()
+        assert min(history["divergence"]) > 0
+
+    def test_evaluate_and_predict_are_those_of_the_wrapped_model(self, images):
+        x, y = images
+        guided = compiled(network())
+        guided.fit(x, y, verbose=0)
+        guided.model.compile("adam", CROSSENTROPY, metrics=["accuracy"])
+        expected = guided.model.evaluate(x, y, verbose=0, return_dict=True)
+        found = guided.evaluate(x, y, verbose=0, return_dict=True)
+        assert found == pytest.approx(expected, rel=1e-6)
+        np.testing.assert_array_equal(
+            guided.predict(x, verbose=0), guided.model.predict(x, verbose=0)
+        )
+
+    def test_learns(self, images):
+        guided = compiled(network(), kl_weight=0.5)
+        guided.fit(*images, epochs=30, batch_size=10, verbose=0)
+        assert guided.evaluate(*images, verbose=0, return_dict=True)[
+            "accuracy"
+        ] == pytest.approx(1, abs=0.1)
+
+    @pytest.mark.parametrize("kind", ["tf.data", "PyDataset", "DataLoader"])
+    def test_kinds_of_data(self, images, kind):
+        if kind == "tf.data":
+            tf = pytest.importorskip("tensorflow")
+            data = tf.data.Dataset.from_tensor_slices(images).batch(25)
+        elif kind == "DataLoader":
+            torch = pytest.importorskip("torch")
+            tensors = [torch.from_numpy(a) for a in images]
+            dataset = torch.utils.data.TensorDataset(*tensors)
+            data = torch.utils.data.DataLoader(dataset, batch_size=25)
+        else:
+
+            class Data(keras.utils.PyDataset):
+                def __len__(self):
+                    return 3
+
+                def __getitem__(self, i):
+                    return tuple(a[25 * i : 25 * (i + 1)] for a in images)
+
+            data = Data()
+        guided = compiled(network())
+        history = guided.fit(data, validation_data=data, verbose=0).history
+        assert history["divergence"][0] > 0
+        assert np.isfinite(history["val_loss"][0])
+
+    def test_train_on_batch(self, images):
+        logs = compiled(network()).train_on_batch(*images, return_dict=True)
+        assert {"loss", "divergence", "accuracy"} == set(logs)
+        assert logs["divergence"] > 0
+
+    @pytest.mark.parametrize("eagerly", [True, False])
+    def test_run_eagerly(self, images, eagerly):
+        guided = compiled(network())
+        guided.compile("sgd", CROSSENTROPY, run_eagerly=eagerly)
+        logs = guided.fit(*images, verbose=0).history
+        assert np.isfinite(logs["loss"][0])
+
+    def test_callbacks_see_the_divergence(self, images, tmp_path):
+        best = tmp_path / "best.keras"
+        guided = compiled(network())
+        guided.fit(
+            *images,
+            epochs=3,
+            verbose=0,
+            callbacks=[
+                keras.callbacks.ModelCheckpoint(
+                    best, monitor="divergence", save_best_only=True, mode="min"
+                ),
+                keras.callbacks.CSVLogger(tmp_path / "log.csv"),
+                keras.callbacks.EarlyStopping("loss", patience=5),
+            ],
+        )
+        assert "divergence" in (tmp_path / "log.csv").read_text()
+        assert best.exists()
+
+    def test_small_and_partial_batches(self, images):
+        x, y = images
+        history = compiled(network()).fit(x[:7], y[:7], batch_size=3, verbose=0)
+        assert np.isfinite(history.history["loss"][0])
+        history = compiled(network()).fit(x[:1], y[:1], verbose=0)
+        assert np.isfinite(history.history["loss"][0])
+
+    @pytest.mark.parametrize("dtype", ["float64", "float16"])
+    def test_other_float_inputs(self, images, dtype):
+        x, y = images
+        history = compiled(network()).fit(x.astype(dtype), y, verbose=0).history
+        assert history["divergence"][0] > 0
+
+    def test_constant_images_have_nothing_to_mask(self, images):
+        _, y = images
+        flat = np.full((60, 8, 8, 1), 0.3, "float32")
+        guided = compiled(keras.Sequential([layers.Flatten(), layers.Dense(4)]))
+        guided.compile(
+            "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        )
+        history = guided.fit(flat, y, verbose=0).history
+        assert history["divergence"][0] == pytest.approx(0, abs=1e-6)
+
+
+class TestPlainTraining:
+    def test_kl_weight_0_is_keras_fit_bit_for_bit(self, images, monkeypatch):
+        x, y = images
+
+        def trained(wrap):
+            model = network(seed=1)
+            trainer = wrap(model)
+            trainer.compile("adam", CROSSENTROPY, metrics=["accuracy"])
+            keras.utils.set_random_seed(2)
+            history = trainer.fit(
+                x, y, batch_size=16, epochs=2, shuffle=True, verbose=0
+            )
+            return model.get_weights(), history.history
+
+        expected, expected_logs = trained(lambda model: model)
+
+        def no_gradient(function, inputs):
+            raise AssertionError("an input gradient was computed")
+
+        monkeypatch.setattr(keras_sgt.backend, "input_gradients", no_gradient)
+        found, logs = trained(
+            lambda model: keras_sgt.SaliencyGuidedModel(model, kl_weight=0)
+        )
+        for a, b in zip(expected, found):
+            np.testing.assert_array_equal(a, b)
+        assert logs == expected_logs
+
+    def test_the_weight_can_leave_and_reach_0_while_training(self, images):
+        logs_of = {}
+
+        class Schedule(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                logs_of[batch] = dict(logs)
+                self.model.kl_weight = [0.0, 1.0, 0.0, 1.0][batch]
+
+        guided = compiled(network(), kl_weight=0)
+        guided.fit(*images, batch_size=15, verbose=0, callbacks=[Schedule()])
+        regularised = ["divergence" in logs_of[i] for i in range(4)]
+        assert regularised == [False, False, True, False]
+
+    def test_divergence_is_weighted(self, images):
+        """One step of plain SGD moves the weights along the sum."""
+        steps = {}
+        for weight in (0.0, 1.0, 3.0):
+            model = network(seed=1)
+            before = model.get_weights()[0]
+            guided = keras_sgt.SaliencyGuidedModel(
+                model,
+                kl_weight=weight,
+                masking=keras_sgt.masking.FeatureMasking(replacement="mean"),
+            )
+            guided.compile(keras.optimizers.SGD(0.1), CROSSENTROPY)
+            keras.utils.set_random_seed(3)
+            model.layers[3].rate = 0.0
+            guided.train_on_batch(*images)
+            steps[weight] = model.get_weights()[0] - before
+        along = steps[1.0] - steps[0.0]
+        assert np.abs(along).max() > 0
+        np.testing.assert_allclose(
+            steps[3.0] - steps[0.0], 3 * along, rtol=1e-2, atol=1e-6
+        )
+
+
+class TestTraces:
+    @pytest.mark.skipif(BACKEND == "torch", reason="PyTorch does not trace")
+    def test_one_trace_a_shape_whatever_changes(self, images):
+        class Changes(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                self.model.kl_weight = 0.5 + batch
+                self.model.mask_fraction = 0.1 * (1 + batch)
+
+        replacement = Counting()
+        guided = compiled(
+            network(),
+            masking=keras_sgt.masking.FeatureMasking(replacement=replacement),
+        )
+        for _ in range(2):
+            guided.fit(
+                *images,
+                batch_size=16,
+                epochs=3,
+                verbose=0,
+                validation_data=images,
+                callbacks=[Changes()],
+            )
+        assert replacement.calls <= 2  # 16 samples, and the last 12
+
+    @pytest.mark.parametrize("fraction", [0.25, 0.75])
+    def test_a_changed_fraction_is_used(self, images, fraction):
+        masked = []
+
+        class Recording(keras_sgt.masking.Replacement):
+            def call(self, inputs, mask, saliency):
+                masked.append(int(ops.sum(ops.cast(mask, "int32"))))
+                return ops.zeros_like(inputs)
+
+        guided = compiled(
+            network(),
+            masking=keras_sgt.masking.FeatureMasking(replacement=Recording()),
+        )
+        guided.compile("sgd", CROSSENTROPY, run_eagerly=True)
+        guided.mask_fraction = fraction
+        guided.train_on_batch(*images)
+        assert masked == [60 * int(64 * fraction)]
+        assert guided.mask_fraction == fraction
+
+
+class TestBatchFraction:
+    def test_masks_an_evenly_strided_share(self, images):
+        x, y = images
+        seen = []
+
+        class Recording(keras_sgt.masking.Replacement):
+            def call(self, inputs, mask, saliency):
+                seen.append(ops.convert_to_numpy(inputs))
+                return ops.zeros_like(inputs)
+
+        guided = compiled(
+            network(),
+            batch_fraction=1 / 3,
+            masking=keras_sgt.masking.FeatureMasking(replacement=Recording()),
+        )
+        guided.compile("sgd", CROSSENTROPY, run_eagerly=True)
+        guided.train_on_batch(x[:20], y[:20])
+        np.testing.assert_array_equal(seen[0], x[:20:3])
+
+
+class TestThreeWaysIn:
+    def test_subclass(self, images):
+        class Net(keras_sgt.SaliencyGuidedModel):
+            def __init__(self, units, **kwargs):
+                super().__init__(**kwargs)
+                self.units = units
+                self.flatten = layers.Flatten()
+                self.dense = layers.Dense(units, activation="softmax")
+
+            def call(self, x):
+                return self.dense(self.flatten(x))
+
+        guided = Net(4, mask_fraction=0.25)
+        guided.compile("adam", CROSSENTROPY)
+        history = guided.fit(*images, validation_data=images, verbose=0).history
+        assert history["divergence"][0] > 0
+        masked = guided.mask_on_batch(*images)
+        np.testing.assert_array_equal(
+            (masked != images[0]).sum((1, 2, 3)), np.full(60, 16)
+        )
+
+    def test_functional(self, images):
+        inputs = keras.Input((8, 8, 1))
+        outputs = layers.Dense(4, activation="softmax")(
+            layers.Flatten()(inputs)
+        )
+        guided = keras_sgt.SaliencyGuidedModel(inputs=inputs, outputs=outputs)
+        guided.compile("adam", CROSSENTROPY)
+        assert guided.fit(*images, verbose=0).history["divergence"][0] > 0
+        assert guided.model.output_shape == (None, 4)
+
+    def test_unbuilt_and_summary(self, images, capsys):
+        model = keras.Sequential([layers.Flatten(), layers.Dense(4, "softmax")])
+        guided = compiled(model)
+        guided.fit(*images, verbose=0)
+        guided.summary()
+        assert "260" in capsys.readouterr().out
+
+    def test_wrapped_model_is_the_one_that_is_trained(self, images):
+        model = network()
+        before = model.get_weights()
+        guided = compiled(model)
+        assert guided.model is model
+        guided.fit(*images, verbose=0)
+        assert (model.get_weights()[0] != before[0]).any()
+
+
+class TestSaliency:
+    """Of a linear model, whose gradients are its weights."""
+
+    def linear(self, activation=None, scale=1.0, units=3):
+        model = keras.Sequential(
+            [keras.Input((6,)), layers.Dense(units, activation, use_bias=False)]
+        )
+        rng = np.random.default_rng(0)
+        weights = scale * rng.normal(size=(6, units)).astype("float32")
+        model.set_weights([weights])
+        return model, weights
+
+    def masked(self, model, loss, x, y, **options):
+        masking = keras_sgt.masking.FeatureMasking(
+            replacement=keras_sgt.masking.Constant(float("nan"))
+        )
+        guided = keras_sgt.SaliencyGuidedModel(
+            model, masking=masking, **options
+        )
+        guided.compile("sgd", loss)
+        return np.isnan(guided.mask_on_batch(x, y))
+
+    def expected(self, gradients):
+        order = np.argsort(gradients, axis=1)[:, :3]
+        mask = np.zeros(gradients.shape, bool)
+        np.put_along_axis(mask, order, True, axis=1)
+        return mask
+
+    @pytest.mark.parametrize("one_hot", [False, True])
+    @pytest.mark.parametrize("scale", [1, 100])
+    def test_true_class_even_where_the_softmax_saturates(self, scale, one_hot):
+        model, weights = self.linear("softmax", scale)
+        x = np.random.default_rng(1).normal(size=(8, 6)).astype("float32")
+        y = np.arange(8) % 3
+        loss = CROSSENTROPY
+        labels = y
+        if one_hot:
+            loss, labels = "categorical_crossentropy", np.eye(3)[y]
+        mask = self.masked(model, loss, x, labels)
+        np.testing.assert_array_equal(mask, self.expected(weights.T[y]))
+
+    @pytest.mark.parametrize("head", ["Softmax", "Activation", "subclass"])
+    def test_logits_are_found_behind_other_heads(self, head):
+        model, weights = self.linear(None, 100)
+        if head == "subclass":
+
+            class Net(keras.Model):
+                def __init__(self, inner):
+                    super().__init__()
+                    self.inner = inner
+                    self.head = layers.Activation("softmax")
+
+                def call(self, x):
+                    return self.head(self.inner(x))
+
+            model = Net(model)
+        else:
+            layer = layers.Softmax() if head == "Softmax" else None
+            model.add(layer or layers.Activation("softmax"))
+        x = np.random.default_rng(1).normal(size=(8, 6)).astype("float32")
+        y = np.arange(8) % 3
+        mask = self.masked(model, CROSSENTROPY, x, y)
+        np.testing.assert_array_equal(mask, self.expected(weights.T[y]))
+
+    def test_one_sigmoid_unit_and_several_labels(self):
+        x = np.random.default_rng(1).normal(size=(4, 6)).astype("float32")
+        for units in (1, 3):
+            model, weights = self.linear("sigmoid", 100, units)
+            y = np.random.default_rng(2).integers(0, 2, (4, units))
+            mask = self.masked(model, "binary_crossentropy", x, y)
+            gradients = (2 * y - 1) @ weights.T
+            np.testing.assert_array_equal(mask, self.expected(gradients))
+        flat = self.masked(
+            self.linear("sigmoid", 1, 1)[0], "binary_crossentropy", x, y[:, 0]
+        )
+        assert flat.sum() == 12
+
+    def test_regression(self):
+        model, weights = self.linear(None, 1, 2)
+        x = np.random.default_rng(1).normal(size=(4, 6)).astype("float32")
+        mask = self.masked(model, "mse", x, np.zeros((4, 2)))
+        gradients = np.tile(weights.sum(1), (4, 1))
+        np.testing.assert_array_equal(mask, self.expected(gradients))
+
+    def test_predicted_class(self):
+        model, weights = self.linear("softmax")
+        x = np.random.default_rng(1).normal(size=(8, 6)).astype("float32")
+        y = (x @ weights).argmax(-1)
+        mask = self.masked(
+            model, CROSSENTROPY, x, None, saliency_target="prediction"
+        )
+        np.testing.assert_array_equal(mask, self.expected(weights.T[y]))
+
+    def test_own_target(self):
+        model, weights = self.linear("softmax")
+        x = np.random.default_rng(1).normal(size=(4, 6)).astype("float32")
+
+        mask = self.masked(
+            model,
+            CROSSENTROPY,
+            x,
+            None,
+            saliency_target=lambda y, outputs: (
+                ops.log(outputs[:, 0]) - ops.log(outputs[:, 1])
+            ),
+        )
+        gradients = np.tile(weights[:, 0] - weights[:, 1], (4, 1))
+        np.testing.assert_array_equal(mask, self.expected(gradients))
+
+    def test_leaves_no_trace(self, images):
+        """Neither statistics nor random state change."""
+        guided = compiled(network())
+        before = [ops.convert_to_numpy(v) for v in guided.variables]
+        first = guided.mask_on_batch(*images)
+        np.testing.assert_array_equal(first, guided.mask_on_batch(*images))
+        for a, variable in zip(before, guided.variables):
+            np.testing.assert_array_equal(a, ops.convert_to_numpy(variable))
+
+    def test_batch_statistics_see_clean_then_masked(self, images):
+        """Twice a step, as in the authors' code: once for X, once for X̃."""
+        x, y = images
+        model = keras.Sequential(
+            [
+                keras.Input((8, 8, 1)),
+                layers.BatchNormalization(momentum=0.5),
+                layers.Flatten(),
+                layers.Dense(4, "softmax"),
+            ]
+        )
+        guided = compiled(
+            model,
+            masking=keras_sgt.masking.FeatureMasking(
+                replacement=keras_sgt.masking.Constant(9.0)
+            ),
+        )
+        masked = guided.mask_on_batch(x, y)
+        guided.train_on_batch(x, y)
+        expected = 0.5 * (0.5 * x.mean()) + 0.5 * masked.mean()
+        found = ops.convert_to_numpy(model.layers[0].moving_mean)
+        np.testing.assert_allclose(found, [expected], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mask_fraction": -0.1}, "mask_fraction=-0.1"),
+        ({"mask_fraction": 1.1}, "mask_fraction=1.1"),
+        ({"mask_fraction": float("nan")}, "mask_fraction=nan"),
+        ({"mask_fraction": 40}, "k / n"),
+        ({"mask_fraction": "half"}, "mask_fraction='half'"),
+        ({"mask_fraction": True}, "mask_fraction=True"),
+        ({"kl_weight": -1}, "kl_weight=-1"),
+        ({"kl_weight": float("inf")}, "kl_weight=inf"),
+        ({"batch_fraction": 0}, "batch_fraction"),
+        ({"batch_fraction": 0.3}, "1/2, 1/3"),
+        ({"divergence": "kl"}, "keras_sgt.divergences"),
+        ({"saliency_target": "class"}, "'prediction'"),
+        ({"masking": "signed"}, "FeatureMasking"),
+        ({"seed": 1, "masking": keras_sgt.masking.FeatureMasking()}, "seed"),
+    ],
+)
+def test_bad_arguments(options, message):
+    with pytest.raises(ValueError, match=message):
+        keras_sgt.SaliencyGuidedModel(network(), **options)
+
+
+class TestBadInput:
+    def test_models_that_are_none(self):
+        with pytest.raises(ValueError, match="needs a model"):
+            keras_sgt.SaliencyGuidedModel()
+        with pytest.raises(ValueError, match=r"keras\.Sequential"):
+            keras_sgt.SaliencyGuidedModel(layers.Dense(3))
+        with pytest.raises(ValueError, match=r"guided\.model"):
+            keras_sgt.SaliencyGuidedModel(compiled(network()))
+        with pytest.raises(ValueError, match="outputs"):
+            keras_sgt.SaliencyGuidedModel(inputs=keras.Input((3,)))
+
+    def test_bad_values_while_training_change_nothing(self):
+        guided = compiled(network())
+        with pytest.raises(ValueError, match="mask_fraction"):
+            guided.mask_fraction = 2
+        with pytest.raises(ValueError, match="kl_weight"):
+            guided.kl_weight = -1
+        assert (guided.mask_fraction, guided.kl_weight) == (0.5, 1.0)
+
+    def test_strings_of_masking(self):
+        with pytest.raises(ValueError, match="'absolute'"):
+            keras_sgt.masking.FeatureMasking(ranking="largest")
+        with pytest.raises(ValueError, match="channel_axis=0"):
+            keras_sgt.masking.FeatureMasking(channel_axis=0)
+
+    def test_losses_without_a_divergence(self, images):
+        for loss in ("poisson", None, "crossentropy"):
+            guided = keras_sgt.SaliencyGuidedModel(network())
+            with pytest.raises(ValueError, match="divergence="):
+                guided.compile("sgd", loss)
+            assert not guided.compiled
+        guided.kl_weight = 0
+        guided.compile("sgd", "poisson")
+        with pytest.raises(ValueError, match="divergence="):
+            guided.kl_weight = 1
+
+    def test_own_divergence_needs_a_target_when_the_loss_has_none(self, images):
+        def divergence(clean, masked):
+            return ops.sum(ops.abs(clean - masked), axis=-1)
+
+        guided = keras_sgt.SaliencyGuidedModel(network(), divergence=divergence)
+        with pytest.raises(ValueError, match="saliency_target"):
+            guided.compile("sgd", lambda y, p: ops.mean(p, axis=-1))
+        guided.compile("sgd", CROSSENTROPY)
+        assert guided.fit(*images, verbose=0).history["divergence"][0] > 0
+
+    @pytest.mark.parametrize("activation", ["softmax", None])
+    def test_a_softmax_of_one_unit(self, images, activation):
+        x, y = images
+        model = keras.Sequential(
+            [layers.Flatten(), layers.Dense(1, activation)]
+        )
+        guided = compiled(model)
+        with pytest.raises(ValueError, match="single unit"):
+            guided.fit(x, y * 0, verbose=0)
+        if activation == "softmax":
+            guided.compile("sgd", "binary_crossentropy")
+            with pytest.raises(ValueError, match="single unit"):
+                guided.fit(x, y * 0, verbose=0)
+
+    @pytest.mark.parametrize("dtype", ["int32", "uint8"])
+    def test_integers_name_token_masking(self, images, dtype):
+        x, y = images
+        with pytest.raises(ValueError, match="TokenMasking"):
+            compiled(network()).fit(x.astype(dtype), y, verbose=0)
+
+    def test_no_labels(self, images):
+        guided = compiled(network())
+        with pytest.raises(ValueError, match="'prediction'"):
+            guided.mask_on_batch(images[0])
+
+    def test_mask_on_batch_before_compile(self, images):
+        guided = keras_sgt.SaliencyGuidedModel(network())
+        with pytest.raises(ValueError, match="compile"):
+            guided.mask_on_batch(*images)
+
+    def test_nan_is_named_when_eager(self, images):
+        x, y = images
+        guided = compiled(network())
+        guided.compile("sgd", CROSSENTROPY, run_eagerly=True)
+        guided.model.layers[-1].kernel.assign(
+            np.full(guided.model.layers[-1].kernel.shape, np.nan)
+        )
+        before = guided.model.get_weights()
+        with pytest.raises(ValueError, match="NaN"):
+            guided.fit(x, y, verbose=0)
+        np.testing.assert_array_equal(before[0], guided.model.get_weights()[0])
+
+    def test_unknown_input_name(self, images):
+        guided = compiled(
+            network(), masking=keras_sgt.masking.FeatureMasking(inputs="image")
+        )
+        with pytest.raises(ValueError, match="do not exist"):
+            guided.fit(*images, verbose=0)
