@@ -237,7 +237,7 @@ def arguments(argv):
     )
     parser.add_argument("--train-images", type=int, help="the first so many")
     parser.add_argument("--test-images", type=int, help="the first so many")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, help="30 for digits, else 12")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--mask-fraction", type=float, default=0.5)
     parser.add_argument("--kl-weight", type=float, default=1.0)
@@ -250,6 +250,7 @@ def arguments(argv):
 
 def main(argv=None):
     args = arguments(argv)
+    args.epochs = args.epochs or (30 if args.dataset == "digits" else 12)
     (x, y), (x_test, y_test) = load(
         args.dataset, args.train_images, args.test_images
     )

@@ -129,7 +129,7 @@ def check_fc1(golden, group, gradients):
     kernel, bias = gradients
     rows = kernel.reshape(12, 12, 64, 128).transpose(3, 2, 0, 1)
     stored = {k: v for k, v in golden.items() if f"{group}/grad/fc1.w" in k}
-    for key, value in stored.items():
+    for _key, value in stored.items():
         if value.ndim == 0:
             close(np.linalg.norm(kernel), value)
         else:

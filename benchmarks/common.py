@@ -1,0 +1,59 @@
+"""What the benchmarks share: where they ran, and how they are timed."""
+
+import json
+import os
+import pathlib
+import platform
+import statistics
+import time
+
+import keras
+
+import keras_sgt
+
+FOLDER = pathlib.Path(__file__).parent / "results"
+
+
+def circumstances():
+    backend = keras.backend.backend()
+    framework = __import__(backend)
+    return {
+        "backend": backend,
+        "versions": {
+            "keras": keras.__version__,
+            "keras_sgt": keras_sgt.__version__,
+            backend: framework.__version__,
+            "python": platform.python_version(),
+        },
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, CPU",
+    }
+
+
+def interleaved(functions, rounds):
+    """Milliseconds of each function, run in turn so that noise hits all."""
+    for function in functions.values():
+        function()
+    seconds = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            seconds[name].append(1000 * (time.perf_counter() - start))
+    return {
+        name: {
+            "median_ms": round(statistics.median(values), 3),
+            "min_ms": round(min(values), 3),
+            "max_ms": round(max(values), 3),
+        }
+        for name, values in seconds.items()
+    }
+
+
+def save(name, content):
+    """JSON in `results/`, renamed into place when complete."""
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{name}-{keras.backend.backend()}.json"
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({**circumstances(), **content}, indent=1) + "\n")
+    part.replace(path)
+    print(f"wrote {path.relative_to(pathlib.Path.cwd())}")

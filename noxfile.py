@@ -1,0 +1,41 @@
+"""`nox` runs the linter, and the tests once for each backend of Keras.
+
+Each backend has an environment that holds no other one, so that a stray import
+fails.
+"""
+
+import nox
+
+# The newest build of PyTorch for the CPU that needs no CUDA packages.
+PINNED = {"tensorflow": [], "jax": [], "torch": ["torch==2.13.0"]}
+EXTRAS = {"tensorflow": "tensorflow,data", "jax": "jax", "torch": "torch"}
+
+nox.options.reuse_existing_virtualenvs = True
+
+
+@nox.session
+def lint(session):
+    session.install("ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+@nox.parametrize("backend", list(EXTRAS))
+def tests(session, backend):
+    session.install(*PINNED[backend], "-e", f".[test,{EXTRAS[backend]}]")
+    session.run("pytest", *session.posargs, env={"KERAS_BACKEND": backend})
+
+
+@nox.session
+@nox.parametrize("backend", ["torch"])
+def serving(session, backend):
+    """A trained model loads where keras_sgt was never installed."""
+    session.install(*PINNED[backend], "keras", "numpy")
+    session.install("-e", ".")
+    env = {"KERAS_BACKEND": backend}
+    script = "tests/serving.py"
+    file = f"{session.create_tmp()}/explainable.keras"
+    session.run("python", script, "train", file, env=env)
+    session.run("pip", "uninstall", "--yes", "keras-sgt", silent=True)
+    session.run("python", script, "serve", file, env=env)

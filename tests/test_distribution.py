@@ -1,0 +1,85 @@
+"""Two replicas train as one: the same loss, the same weights."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import pytest
+
+COMMON = """
+import sys
+import numpy as np
+import keras
+import keras_sgt
+from keras import layers
+
+def train(batch_fraction):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([
+        keras.Input((8,)), layers.Dense(5, activation="tanh"), layers.Dense(3)
+    ])
+    guided = keras_sgt.SaliencyGuidedModel(
+        model, batch_fraction=batch_fraction,
+        masking=keras_sgt.masking.FeatureMasking(
+            replacement=keras_sgt.masking.Mean(per="sample")
+        ),
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    guided.compile(keras.optimizers.SGD(0.5), loss)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(32, 8)).astype("float32")
+    y = rng.integers(0, 3, 32).astype("int32")
+    history = guided.fit(
+        x, y, batch_size=8, epochs=2, shuffle=False, verbose=0
+    ).history
+    return np.array(history["loss"] + history["divergence"]), np.concatenate(
+        [w.ravel() for w in model.get_weights()]
+    )
+
+def compare(alone, together):
+    for a, b in zip(alone, together):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+"""
+
+SCRIPTS = {
+    "tensorflow": """
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert strategy.num_replicas_in_sync == 2
+alone = train(1.0)
+with strategy.scope():
+    together = train(1.0)
+compare(alone, together)
+""",
+    "jax": """
+import jax
+assert len(jax.devices()) == 2
+alone = [train(1.0), train(0.25)]
+keras.distribution.set_distribution(
+    keras.distribution.DataParallel(devices=keras.distribution.list_devices())
+)
+for fraction, expected in zip((1.0, 0.25), alone):
+    compare(expected, train(fraction))
+""",
+}
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch",
+    reason="Keras 3.15 does not distribute training on PyTorch",
+)
+def test_two_replicas(tmp_path):
+    flags = "--xla_force_host_platform_device_count=2"
+    result = subprocess.run(
+        [sys.executable, "-c", COMMON + SCRIPTS[keras.backend.backend()]],
+        env={**os.environ, "XLA_FLAGS": flags},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]

@@ -1,0 +1,67 @@
+"""The README's lines and the examples, as a newcomer runs them."""
+
+import csv
+import os
+import pathlib
+import re
+import runpy
+
+import matplotlib.image
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def quickstart():
+    return runpy.run_path(str(ROOT / "examples" / "quickstart.py"))
+
+
+def test_readme_snippets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+    )
+    assert blocks
+    namespace = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), namespace)
+    assert (tmp_path / "explainable.keras").exists()
+
+
+def test_quickstart(tmp_path, capsys):
+    figure, table = tmp_path / "saliency.png", tmp_path / "runs.csv"
+    quickstart()["main"](
+        [
+            "--train-images",
+            "300",
+            "--epochs",
+            "2",
+            "--verbose",
+            "0",
+            "--figure",
+            str(figure),
+            "--csv",
+            str(table),
+        ]
+    )
+    printed = capsys.readouterr().out
+    rows = list(csv.DictReader(table.open()))
+    names = ["traditional", "saliency guided", "random-mask control"]
+    assert [row["training"] for row in rows] == names
+    for row in rows:
+        assert re.search(rf"{row['training']} .*{row['accuracy'][:4]}", printed)
+        for measure in ("accuracy", "drop_auc", "mass_on_object"):
+            assert 0 < float(row[measure]) <= 1
+    assert matplotlib.image.imread(figure).shape[0] > 500
+
+
+@pytest.mark.skipif(
+    "TFDS_DATA_DIR" not in os.environ,
+    reason="TFDS_DATA_DIR, the folder of the MNIST records, not set",
+)
+def test_quickstart_reads_mnist():
+    pytest.importorskip("tensorflow_datasets")
+    (x, _y), (x_test, y_test) = quickstart()["load"]("mnist", 50, 20)
+    assert x.shape == (50, 28, 28, 1)
+    assert y_test.shape == (20,)
+    assert (x_test.min(), x_test.max()) == (0, 1)
