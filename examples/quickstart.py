@@ -22,6 +22,7 @@ import numpy as np
 from keras import layers, ops
 
 import keras_sgt
+from keras_sgt import evaluation
 
 TRAININGS = {
     "traditional": None,
@@ -30,11 +31,10 @@ TRAININGS = {
 }
 MEASURES = {
     "accuracy": "accuracy ↑",
-    "drop_auc": "accuracy-drop AUC ↓",
+    "drop_auc": "accuracy-drop area ↓",
     "mass_on_object": "|gradient| on object ↑",
     "epoch_seconds": "epoch seconds",
 }
-LEVELS = np.arange(10) / 10
 
 
 def load(name, train_images, test_images, seed=0):
@@ -137,36 +137,17 @@ def gradient_maps(model, x, y, batch_size=500):
     return np.concatenate(maps)
 
 
-def accuracy_drop(model, maps, x, y):
-    """Accuracy with the top 0, 10 … 90 % of pixels set to the background.
-
-    Pixels are ranked by |gradient|; the background is the top left pixel
-    (Ismail et al., NeurIPS 2021). The lower, the better the ranking.
-    """
-    pixels = x.reshape(len(x), -1)
-    order = np.argsort(-maps.reshape(len(x), -1), axis=1, kind="stable")
-    curve = []
-    for level in LEVELS:
-        top = order[:, : int(level * pixels.shape[1])]
-        removed = pixels.copy()
-        np.put_along_axis(removed, top, pixels[:, :1], axis=1)
-        logits = model.predict(removed.reshape(x.shape), 500, verbose=0)
-        curve.append(float(np.mean(logits.argmax(-1) == y)))
-    return np.array(curve)
-
-
 def evaluate(model, seconds, x, y):
     """The measures of the table, with the maps and the curve behind them."""
     maps = gradient_maps(model, x, y)
-    curve = accuracy_drop(model, maps, x, y)
-    on_object = (maps * (x > 0)).sum((1, 2, 3)) / maps.sum((1, 2, 3))
+    drop = evaluation.accuracy_drop(model, x, y, maps)
     measures = {
-        "accuracy": curve[0],
-        "drop_auc": np.trapezoid(curve, LEVELS) / LEVELS[-1],
-        "mass_on_object": on_object.mean(),
+        "accuracy": drop.curve[0],
+        "drop_auc": drop.value,
+        "mass_on_object": evaluation.relevance_mass(maps, x > 0).value,
         "epoch_seconds": seconds,
     }
-    return measures, maps, curve
+    return measures, maps, drop
 
 
 def figure(x, y, results, path):
@@ -187,8 +168,9 @@ def figure(x, y, results, path):
         axis.set_title(title.replace(" ", "\n", 1), fontsize=10)
     left.suptitle("|gradient| of the true class", fontsize=11)
     axis = right.subplots()
-    for (name, (_, _, curve)), style in zip(results.items(), ("--", "-", ":")):
-        axis.plot(LEVELS * 100, curve, style, label=name, linewidth=2)
+    for (name, (_, _, drop)), style in zip(results.items(), ("--", "-", ":")):
+        removed = 100 * np.asarray(drop.levels)
+        axis.plot(removed, drop.curve, style, label=name, linewidth=2)
     axis.set(
         xlabel="most salient pixels removed (%)",
         ylabel="accuracy",

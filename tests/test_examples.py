@@ -65,3 +65,10 @@ def test_quickstart_reads_mnist():
     assert x.shape == (50, 28, 28, 1)
     assert y_test.shape == (20,)
     assert (x_test.min(), x_test.max()) == (0, 1)
+
+
+def test_readme_tables_are_those_of_the_committed_runs():
+    script = runpy.run_path(str(ROOT / "docs" / "update_readme.py"))
+    readme = (ROOT / "README.md").read_text()
+    assert script["updated"](readme) == readme
+    assert "±" in readme

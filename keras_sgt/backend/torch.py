@@ -19,7 +19,7 @@ def input_gradients(function, inputs):
 @torch.no_grad()
 def lowest(values, k):
     """`k` may also be an int, which saves the sort."""
-    values = torch.where(torch.isnan(values), torch.inf, values)
+    values = values.nan_to_num(torch.inf, torch.inf, -torch.inf)
     if isinstance(k, int):
         if k == 0:
             return torch.zeros_like(values, dtype=torch.bool)
