@@ -73,50 +73,52 @@ def compiled(function):
     return function
 
 
+def measured(shape, half_zero, rounds):
+    """A row for each method on one array."""
+    values = np.random.default_rng(0).normal(size=shape).astype("float32")
+    if half_zero:  # dead units and black borders tie in great number
+        values[:, ::2] = 0
+    k = shape[1] // 2
+    mask = np.zeros(shape, bool)
+    lowest = np.argsort(values, axis=1, kind="stable")[:, :k]
+    np.put_along_axis(mask, lowest, True, axis=1)
+    tensor = ops.convert_to_tensor(values)
+    our_k = ops.full((1, 1), k, dtype="int32") if backend.TRACED else k
+    functions = {
+        "keras_sgt": lambda v: backend.lowest(v, our_k),
+        **alternatives(k),
+    }
+    calls = {name: compiled(f) for name, f in functions.items()}
+    times = common.interleaved(
+        {name: lambda call=call: call(tensor) for name, call in calls.items()},
+        rounds,
+    )
+    ours = times["keras_sgt"]["median_ms"]
+    return [
+        {
+            "shape": list(shape),
+            "half_zero": half_zero,
+            "method": name,
+            "exact": np.array_equal(
+                ops.convert_to_numpy(calls[name](tensor)), mask
+            ),
+            **time,
+            "times_ours": round(time["median_ms"] / ours, 2),
+        }
+        for name, time in times.items()
+    ]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--rounds", type=int, default=41)
     rounds = parser.parse_args().rounds
     rows = []
     for shape in SIZES:
-        k = shape[1] // 2
         for half_zero in (False, True):
-            values = np.random.default_rng(0).normal(size=shape)
-            if half_zero:  # dead units and black borders tie in great number
-                values[:, ::2] = 0
-            tensor = ops.convert_to_tensor(values, dtype="float32")
-            ours_k = k
-            if backend.TRACED:
-                ours_k = ops.full((1, 1), k, dtype="int32")
-            functions = {
-                "keras_sgt": lambda v, k=ours_k: backend.lowest(v, k),
-                **alternatives(k),
-            }
-            calls, exact = {}, {}
-            mask = np.zeros(shape, bool)
-            order = np.argsort(values.astype("float32"), 1, kind="stable")
-            np.put_along_axis(mask, order[:, :k], True, axis=1)
-            for name, function in functions.items():
-                call = compiled(function)
-                result = ops.convert_to_numpy(call(tensor))
-                exact[name] = bool(
-                    result.shape == mask.shape and (result == mask).all()
-                )
-                calls[name] = lambda call=call: call(tensor)
-            times = common.interleaved(calls, rounds)
-            for name, time in times.items():
-                row = {
-                    "shape": list(shape),
-                    "half_zero": half_zero,
-                    "method": name,
-                    "exact": exact[name],
-                    **time,
-                    "times_ours": round(
-                        time["median_ms"] / times["keras_sgt"]["median_ms"], 2
-                    ),
-                }
-                rows.append(row)
-                print(*(f"{value!s:>14}" for value in row.values()))
+            rows += measured(shape, half_zero, rounds)
+    for row in rows:
+        print(*(f"{value!s:>14}" for value in row.values()))
     common.save("selection", {"rounds": rounds, "rows": rows})
 
 
