@@ -1,0 +1,78 @@
+"""Which features an attribution says matter, and in what order."""
+
+import keras
+import numpy as np
+
+from keras_sgt.evaluation import checks
+
+RANKINGS = ("absolute", "signed")
+
+
+def pooled(attributions, channel_axis="auto", ranking="absolute"):
+    """Relevance of each feature, the channels averaged first.
+
+    Args:
+        attributions: floats `(samples, ...)`.
+        channel_axis: int, the axis that is averaged; `None` for none;
+            `"auto"` for the channels of images and volumes (rank 4 and 5).
+        ranking: `"absolute"` or `"signed"`.
+
+    Returns:
+        Floats shaped like `attributions`, with length 1 along the channels.
+    """
+    checks.choice("ranking", ranking, RANKINGS)
+    axis = pooled_axis(channel_axis, attributions.ndim)
+    if axis is not None:
+        attributions = attributions.mean(axis, keepdims=True)
+    return np.abs(attributions) if ranking == "absolute" else attributions
+
+
+def pooled_axis(channel_axis, rank):
+    """The axis over which channels are averaged, or `None`."""
+    if isinstance(channel_axis, str) and channel_axis == "auto":
+        return channels(rank) if rank >= 4 else None
+    if channel_axis is None:
+        return None
+    valid = isinstance(channel_axis, int) and -rank < channel_axis < rank
+    if not valid or channel_axis == 0:
+        raise ValueError(
+            "`channel_axis` has to be 'auto', None, or an axis other than the "
+            f"batch axis 0. Received: channel_axis={channel_axis!r} for "
+            f"attributions of {rank} axes."
+        )
+    return channel_axis % rank
+
+
+def channels(rank):
+    """The axis of the channels, for arrays of `rank` axes; `None` of two."""
+    if rank < 3:
+        return None
+    first = keras.config.image_data_format() == "channels_first"
+    return 1 if first and rank >= 4 else rank - 1
+
+
+def order(relevance):
+    """Positions from the most relevant down, the first of equals first."""
+    rows = relevance.reshape(len(relevance), -1)
+    return np.argsort(-rows, axis=1, kind="stable")
+
+
+def top_counts(levels, features):
+    """How many features `⌊level · features⌋` are; rounding noise is lost."""
+    return np.floor(np.asarray(levels) * features + 1e-9).astype("int64")
+
+
+def level_of(relevance, levels):
+    """The first level whose top features include each feature.
+
+    Returns:
+        Integers shaped like `relevance`; `len(levels)` where none does.
+    """
+    ranking = order(relevance)
+    samples, features = ranking.shape
+    counts = top_counts(levels, features)
+    dtype = np.min_scalar_type(len(counts))
+    of_rank = np.searchsorted(counts, np.arange(features), side="right")
+    found = np.empty((samples, features), dtype)
+    np.put_along_axis(found, ranking, of_rank.astype(dtype)[None], 1)
+    return found.reshape(relevance.shape)
