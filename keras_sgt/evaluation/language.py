@@ -205,8 +205,9 @@ def aopc(full, reduced, levels=BINS, target=None):
     prediction.distributions("`reduced`", reduced)
     target = full.argmax(1) if target is None else target
     target = checks.labels("target", target, len(full))
-    of_target = np.take_along_axis(reduced, target[:, None, None], 2)[:, :, 0]
-    drop = prediction.of_target(full, target)[:, None] - of_target
+    clean = prediction.of_target(full, target)
+    left = np.take_along_axis(reduced, target[:, None, None], 2)[:, :, 0]
+    drop = clean[:, None] - left
     return results.of_samples(
         drop.mean(1), curve=drop.mean(0), levels=np.asarray(levels)
     )

@@ -112,19 +112,14 @@ def weighted_precision_recall(
     for start in range(0, len(maps), size):
         part = slice(start, start + size)
         weights = _rescaled(maps[part])
-        entry = _entry_level(weights, levels)
-        found[0, :, part] = _rates(weights, entry, truth[part], levels, view)
-        for i, permutation in enumerate(features):
-            found[1 + i, :, part] = _rates(
-                weights[:, :, permutation],
-                entry[:, :, permutation],
-                truth[part],
-                levels,
-                view,
-            )
+        found[0, :, part] = _rates(weights, truth[part], levels, view)
+        for i, order in enumerate(features):
+            permuted = weights[:, :, order]
+            found[1 + i, :, part] = _rates(permuted, truth[part], levels, view)
         for i in range(1 + draws, 1 + 2 * draws):
-            shuffled = _shuffled(rng, weights, entry)
-            found[i, :, part] = _rates(*shuffled, truth[part], levels, view)
+            cells = weights.reshape(len(weights), -1)
+            permuted = rng.permuted(cells, axis=1).reshape(weights.shape)
+            found[i, :, part] = _rates(permuted, truth[part], levels, view)
 
     areas = [_areas(*rates, levels) for rates in found]
     (precision, recall), aup, aur = found[0], areas[0].aup, areas[0].aur
@@ -168,8 +163,9 @@ def _entry_level(weights, levels):
     return entry.reshape(weights.shape)
 
 
-def _rates(weights, entry, truth, levels, view):
+def _rates(weights, truth, levels, view):
     """Precision and recall of each sample, `(2, samples, levels)`."""
+    entry = _entry_level(weights, levels)
     if view != "all":
         axis = 2 if view == "time" else 1
         true_rows = truth.any(axis)
@@ -200,17 +196,6 @@ def _mean_of_largest(weights, counts, axis):
     sums = np.cumsum(-np.sort(-weights, axis=2), 2)
     last = (counts - 1)[:, None, None]
     return np.take_along_axis(sums, last, 2)[:, :, 0] / counts[:, None]
-
-
-def _shuffled(rng, weights, entry):
-    """Each sample's cells in random order, weights and levels together."""
-    samples, cells = len(weights), weights[0].size
-    order = np.tile(np.arange(cells), (samples, 1))
-    order = rng.permuted(order, axis=1, out=order)
-    return (
-        np.take_along_axis(a.reshape(samples, cells), order, 1).reshape(a.shape)
-        for a in (weights, entry)
-    )
 
 
 def _mean_curve(rates):
