@@ -28,10 +28,10 @@ def adversarial_accuracy(
     `value = mean over radii ε of P[f(x) = y and f(x + δ) = y]`, δ the attack
     within `|δ|_∞ ≤ ε`. Bounds: 0 and 1. **Higher is better**. It is an upper
     bound: stronger attacks find more. The gradient is taken at the logits
-    where the model ends in a softmax or sigmoid, because that of confident
-    probabilities vanishes and would make any model look robust.
+    where the model ends in a softmax or sigmoid, and in a form that does not
+    vanish where the model is confident, which would make it look robust.
 
-    - `"fgsm"`: `δ = ε · sign(∇_x loss)`.
+    - `"fgsm"`: `δ = ε · sign(∇_x loss)`, the loss the cross-entropy.
     - `"pgd"`: from a random start, `steps` steps of `step_size` along
       `sign(∇_x loss)`, each projected back to the cube.
 
@@ -115,7 +115,10 @@ def adversarial_accuracy(
 
 
 class _LossGradient(keras.Model):
-    """The gradient of the cross-entropy with respect to the inputs.
+    """The direction of the gradient of the cross-entropy, at the inputs.
+
+    The loss `log Σ_{j≠y} exp(z_j) − z_y` has the gradient of the cross-entropy
+    over 1 − p_y: the same signs, without vanishing where p_y rounds to 1.
 
     A model, so that `predict` compiles it once on every backend.
     """
@@ -142,8 +145,9 @@ class _LossGradient(keras.Model):
         logits = ops.cast(logits, "float32")
         if logits.shape[-1] == 1:
             logits = ops.concatenate([ops.zeros_like(logits), logits], -1)
-        labels = ops.one_hot(labels, logits.shape[-1])
-        return -ops.sum(labels * ops.log_softmax(logits, axis=-1))
+        true = ops.one_hot(labels, logits.shape[-1])
+        others = ops.logsumexp(logits - 1e30 * true, axis=-1)
+        return ops.sum(others - ops.sum(true * logits, axis=-1))
 
 
 def _increasing(radii):
