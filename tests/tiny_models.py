@@ -20,7 +20,7 @@ class Images:
     def __init__(self, activation="softmax"):
         rng = np.random.default_rng(1)
         self.kernel = rng.normal(size=(3, 3, 2, 4))
-        self.dense = rng.normal(size=(64, 3))
+        self.dense = rng.normal(size=(64, 3)) / 10
         self.activation = activation
         self.x = rng.normal(size=(24, 6, 6, 2)).astype("float32")
         self.attributions = rng.normal(size=self.x.shape)
