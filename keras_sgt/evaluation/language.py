@@ -396,10 +396,8 @@ def _texts(tokens, scores, padding, special_tokens):
 
 def _ranks(scores, counted):
     """The rank of each counted token, 0 the highest; those not counted last."""
-    order = relevance.order(np.where(counted, scores, -np.inf))
-    ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.arange(order.shape[1])[None], 1)
-    return np.where(counted, ranks, order.shape[1])
+    ranks = relevance.ranking(np.where(counted, scores, -np.inf))
+    return np.where(counted, ranks, counted.shape[1])
 
 
 def _padded_left(tokens, padding):
@@ -440,7 +438,7 @@ def _auprc(scores, truth):
     selected = np.flatnonzero(last_of_equals) + 1
     precision = np.concatenate([[1.0], hits / selected])
     recall = np.concatenate([[0.0], hits / hits[-1]])
-    return np.trapezoid(precision, recall)
+    return results.area(precision, recall)
 
 
 def _spans(marked):

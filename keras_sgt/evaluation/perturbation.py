@@ -344,12 +344,12 @@ def remove_and_retrain(
             prediction.check_classes("test", y_test, scores)
             correct[repeat, :, i] = scores.argmax(1) == y_test
     points = np.concatenate([[0], levels])
-    areas = np.trapezoid(correct.mean(1), points, axis=1)
+    areas = results.area(correct.mean(1), points)
     return results.Measure(
         value=float(areas.mean()),
         curve=correct.mean((0, 1)),
         levels=points,
-        per_sample=np.trapezoid(correct.mean(0), points, axis=1),
+        per_sample=results.area(correct.mean(0), points),
         spread=results.standard_error(areas),
     )
 
@@ -414,7 +414,7 @@ def _removed(
 
 def _area(per_sample_curves, levels):
     return results.of_samples(
-        np.trapezoid(per_sample_curves, levels, axis=1),
+        results.area(per_sample_curves, levels),
         curve=per_sample_curves.mean(0),
         levels=levels,
     )

@@ -68,11 +68,47 @@ def level_of(relevance, levels):
     Returns:
         Integers shaped like `relevance`; `len(levels)` where none does.
     """
-    ranking = order(relevance)
-    samples, features = ranking.shape
-    counts = top_counts(levels, features)
-    dtype = np.min_scalar_type(len(counts))
-    of_rank = np.searchsorted(counts, np.arange(features), side="right")
-    found = np.empty((samples, features), dtype)
-    np.put_along_axis(found, ranking, of_rank.astype(dtype)[None], 1)
-    return found.reshape(relevance.shape)
+    rows = relevance.reshape(len(relevance), -1)
+    counts = top_counts(levels, rows.shape[1])
+    counts = np.broadcast_to(counts, (len(rows), len(counts)))
+    return first_set(rows, descending(rows), counts).reshape(relevance.shape)
+
+
+def descending(rows):
+    return np.sort(rows, axis=1)[:, ::-1]
+
+
+def first_set(rows, ordered, counts):
+    """The first of a row's growing top sets that includes each entry.
+
+    Args:
+        rows: floats `(samples, features)`.
+        ordered: the same, `descending`.
+        counts: ints `(samples, sets)`, the increasing sizes of the sets.
+
+    Returns:
+        Integers shaped like `rows`, `sets` where none does. Of equal entries,
+        the first comes first.
+    """
+    features = rows.shape[1]
+    found = np.zeros(rows.shape, np.min_scalar_type(counts.shape[1]))
+    # The least value of each set: sorting values is ten times as fast as
+    # sorting positions, and these are needed only where a set ends in a tie.
+    least = np.take_along_axis(ordered, np.maximum(counts - 1, 0), 1)
+    least = np.where(counts > 0, least, np.inf)
+    for value in least.T:
+        found += rows < value[:, None]
+    after = np.take_along_axis(ordered, np.minimum(counts, features - 1), 1)
+    tied = ((least == after) & (counts < features)).any(1)
+    if tied.any():
+        ranks = ranking(rows[tied])
+        found[tied] = sum(ranks >= size[:, None] for size in counts[tied].T)
+    return found
+
+
+def ranking(rows):
+    """The rank of each entry in its row, 0 the highest, the first of equals."""
+    positions = order(rows)
+    ranks = np.empty_like(positions)
+    np.put_along_axis(ranks, positions, np.arange(rows.shape[1])[None], 1)
+    return ranks

@@ -61,3 +61,9 @@ def standard_error(values):
     if values.size < 2:
         return None
     return float(values.std(ddof=1) / np.sqrt(values.size))
+
+
+def area(values, points):
+    """The area under `values`, along the last axis, by trapezoids."""
+    heights = (values[..., 1:] + values[..., :-1]) / 2
+    return (heights * np.diff(points)).sum(-1)

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_sgt.evaluation import checks, results
+from keras_sgt.evaluation import checks, relevance, results
 from keras_sgt.evaluation.perturbation import LEVELS
 
 VIEWS = ("all", "time", "feature")
@@ -124,7 +124,7 @@ def weighted_precision_recall(
     areas = [_areas(*rates, levels) for rates in found]
     (precision, recall), aup, aur = found[0], areas[0].aup, areas[0].aur
     return results.of_samples(
-        np.trapezoid(precision, levels, axis=1),
+        results.area(precision, levels),
         curve=_mean_curve(precision),
         levels=levels,
         kind=WeightedPrecisionRecall,
@@ -133,7 +133,7 @@ def weighted_precision_recall(
         aup=aup,
         aur=aur,
         aupr=areas[0].aupr,
-        recall_per_sample=np.trapezoid(recall, levels, axis=1),
+        recall_per_sample=results.area(recall, levels),
         minus_permuted_features=_minus(areas[0], areas[1 : 1 + draws]),
         minus_random=_minus(areas[0], areas[1 + draws :]),
     )
@@ -150,17 +150,13 @@ def _rescaled(maps):
 def _entry_level(weights, levels):
     """The first level at which each cell is positive; `len(levels)`: never."""
     rows = weights.reshape(len(weights), -1)
-    order = np.argsort(-rows, axis=1, kind="stable")
-    mass = np.cumsum(np.take_along_axis(rows, order, 1), 1)
-    total = np.where(mass[:, -1:] > 0, mass[:, -1:], 1)
-    # A cell is in the set if those before it hold less than the level.
-    before = np.zeros_like(mass)
-    np.divide(mass[:, :-1], total, out=before[:, 1:])
-    entry = np.empty(rows.shape, np.min_scalar_type(len(levels)))
-    level = np.searchsorted(levels, before.ravel(), side="right")
-    level = level.reshape(rows.shape).astype(entry.dtype)
-    np.put_along_axis(entry, order, level, 1)
-    return entry.reshape(weights.shape)
+    ordered = relevance.descending(rows)
+    mass = np.cumsum(ordered, 1)
+    share = mass / np.where(mass[:, -1:] > 0, mass[:, -1:], 1)
+    # A cell is needed as long as those before it hold less than the level.
+    counts = np.stack([(share < level).sum(1) + 1 for level in levels], 1)
+    counts = np.minimum(counts, rows.shape[1])
+    return relevance.first_set(rows, ordered, counts).reshape(weights.shape)
 
 
 def _rates(weights, truth, levels, view):
@@ -206,9 +202,9 @@ def _areas(precision, recall, levels):
     precision, recall = _mean_curve(precision), _mean_curve(recall)
     order = np.argsort(recall, kind="stable")
     return Areas(
-        aup=float(np.trapezoid(precision, levels)),
-        aur=float(np.trapezoid(recall, levels)),
-        aupr=float(np.trapezoid(precision[order], recall[order])),
+        aup=float(results.area(precision, levels)),
+        aur=float(results.area(recall, levels)),
+        aupr=float(results.area(precision[order], recall[order])),
     )
 
 
