@@ -1,8 +1,14 @@
 """Saliency guided training for Keras 3."""
 
-from keras_sgt import backend, divergences, masking
+from keras_sgt import backend, divergences, evaluation, masking
 from keras_sgt.model import SaliencyGuidedModel
 
 __version__ = "0.1.0"
 
-__all__ = ["SaliencyGuidedModel", "backend", "divergences", "masking"]
+__all__ = [
+    "SaliencyGuidedModel",
+    "backend",
+    "divergences",
+    "evaluation",
+    "masking",
+]

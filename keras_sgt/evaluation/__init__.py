@@ -1,0 +1,70 @@
+"""How faithful an attribution is: the field's measures, with controls.
+
+Attributions are NumPy arrays from anywhere; models are asked through
+`predict`. Every measure returns a `Measure`.
+"""
+
+from keras_sgt.evaluation.consistency import (
+    completeness,
+    infidelity,
+    max_sensitivity,
+)
+from keras_sgt.evaluation.language import (
+    aopc,
+    comprehensiveness,
+    sufficiency,
+    token_auprc,
+    token_iou_f1,
+)
+from keras_sgt.evaluation.localisation import (
+    pointing_game,
+    relevance_mass,
+    relevance_rank,
+)
+from keras_sgt.evaluation.perturbation import (
+    accuracy_drop,
+    deletion,
+    insertion,
+    remove_and_retrain,
+)
+from keras_sgt.evaluation.randomization import (
+    label_randomization,
+    parameter_randomization,
+)
+from keras_sgt.evaluation.results import Measure
+from keras_sgt.evaluation.robustness import adversarial_accuracy
+from keras_sgt.evaluation.sparsity import gini, hoyer
+from keras_sgt.evaluation.statistics import (
+    across_seeds,
+    bootstrap_interval,
+    paired_comparison,
+)
+from keras_sgt.evaluation.time_series import weighted_precision_recall
+
+__all__ = [
+    "Measure",
+    "accuracy_drop",
+    "across_seeds",
+    "adversarial_accuracy",
+    "aopc",
+    "bootstrap_interval",
+    "completeness",
+    "comprehensiveness",
+    "deletion",
+    "gini",
+    "hoyer",
+    "infidelity",
+    "insertion",
+    "label_randomization",
+    "max_sensitivity",
+    "paired_comparison",
+    "parameter_randomization",
+    "pointing_game",
+    "relevance_mass",
+    "relevance_rank",
+    "remove_and_retrain",
+    "sufficiency",
+    "token_auprc",
+    "token_iou_f1",
+    "weighted_precision_recall",
+]
