@@ -1,10 +1,12 @@
-"""What an output means: the score of a label, and the logits behind it."""
+"""What each output means: its divergence, and the score of its labels."""
 
 import contextlib
+import typing
 
 import keras
 from keras import ops
 
+from keras_sgt import divergences
 from keras_sgt.divergences import BernoulliKL, CategoricalKL
 
 _SOFTMAX = (keras.activations.softmax, ops.softmax)
@@ -15,6 +17,164 @@ _SINGLE_SOFTMAX = (
     "cannot learn, and nothing is salient to it. Use `activation='sigmoid'` "
     "with the loss 'binary_crossentropy', or one unit for each class."
 )
+
+
+class Head(typing.NamedTuple):
+    """One output: what its loss says it means, and how it is compared.
+
+    Args:
+        meaning: the `Divergence` that goes with its loss, or `None` where the
+            loss does not tell.
+        divergence: callable `(clean, masked) -> (batch,)`.
+        weight: its `loss_weights`.
+    """
+
+    meaning: typing.Any
+    divergence: typing.Any
+    weight: float
+
+
+class Heads:
+    """The outputs of a model, as `compile` describes them.
+
+    Args:
+        loss: as for `compile`: one, or a list or dict with one for each
+            output; an output without a loss takes no part.
+        divergence: likewise, where it is not to follow from the loss.
+        loss_weights: as for `compile`.
+        target: `saliency_target` of the model.
+        required: whether a loss that no divergence is known for is an error.
+
+    Raises:
+        ValueError: where it is one.
+    """
+
+    def __init__(self, loss, divergence, loss_weights, target, required):
+        self.target = target
+
+        def head(key=None):
+            found = _head(
+                *(_part(v, key) for v in (loss, divergence, loss_weights))
+            )
+            if required and found is not None:
+                _check_head(found, _part(loss, key), target)
+            return found
+
+        nested = loss if _is_nested(loss) else divergence
+        if isinstance(nested, dict):
+            self._heads = {key: head(key) for key in nested}
+        elif _is_nested(nested):
+            self._heads = [head(i) for i in range(len(nested))]
+        else:
+            self._heads = head()
+        if required and not any(self._flat()):
+            raise ValueError(_NO_DIVERGENCE.format(loss=loss))
+
+    def _flat(self):
+        if isinstance(self._heads, dict):
+            return list(self._heads.values())
+        return self._heads if isinstance(self._heads, list) else [self._heads]
+
+    def score(self, y, outputs, output_names, logits_of):
+        """The scalar whose gradient ranks the features."""
+        if callable(self.target):
+            return ops.sum(self.target(y, outputs))
+        if y is None and self.target == "label":
+            raise ValueError(
+                "`saliency_target='label'` needs labels, and `y` is None. "
+                "Train with labels, or pass `saliency_target='prediction'` or "
+                "a callable `(y, outputs) -> tensor`."
+            )
+        total = 0
+        for head, output, label in self._by_output(outputs, output_names, y):
+            if self.target == "prediction":
+                label = predicted(head.meaning, output)
+            total += label_score(head.meaning, label, output, logits_of)
+        return total
+
+    def divergence(self, clean, masked, sample_weight, output_names):
+        """The sum of all divergences, reduced and weighted as Keras does."""
+        rows = self._by_output(clean, output_names, masked, sample_weight)
+        return sum(
+            head.weight * DivergenceLoss(head.divergence)(one, other, weight)
+            for head, one, other, weight in rows
+        )
+
+    def _by_output(self, outputs, names, *others):
+        """The head, the output and its part of the others, for each head."""
+        keys = range(len(outputs)) if _is_nested(outputs) else [None]
+        if isinstance(outputs, dict):
+            keys = list(outputs)
+        for i, key in enumerate(keys):
+            aliases = [key, names[i] if names and len(names) > i else None, i]
+            head = _aliased(self._heads, aliases)
+            if head is not None:
+                output = outputs if key is None else outputs[key]
+                yield (head, output, *(_aliased(o, aliases) for o in others))
+
+
+class DivergenceLoss(keras.losses.Loss):
+    """A divergence, reduced, weighted and scaled as Keras does with losses."""
+
+    def __init__(self, divergence):
+        super().__init__(name="divergence")
+        self.divergence = divergence
+
+    def call(self, y_true, y_pred):
+        return self.divergence(y_true, y_pred)
+
+
+_NO_DIVERGENCE = (
+    "No divergence is known for the loss {loss!r}. Pass "
+    "`SaliencyGuidedModel(divergence=...)`: one of `keras_sgt.divergences` "
+    "(`CategoricalKL`, `BernoulliKL`, `MeanSquared`) or a callable "
+    "`(clean, masked) -> (batch,)`."
+)
+
+
+def _head(loss, divergence, weight):
+    if loss is None and divergence is None:
+        return None
+    meaning = None if loss is None else divergences.for_loss(loss)
+    if meaning is None and isinstance(divergence, divergences.Divergence):
+        meaning = divergence
+    weight = 1.0 if weight is None else weight
+    return Head(meaning, meaning if divergence is None else divergence, weight)
+
+
+def _check_head(head, loss, target):
+    if head.divergence is None:
+        raise ValueError(_NO_DIVERGENCE.format(loss=loss))
+    if head.meaning is None and not callable(target):
+        raise ValueError(
+            f"The loss {loss!r} does not tell which output belongs to a label. "
+            f"Received: saliency_target={target!r}. Pass a callable "
+            "`(y, outputs) -> tensor` whose gradient is to rank the features."
+        )
+
+
+def _is_nested(value):
+    return isinstance(value, (dict, list, tuple)) and not hasattr(
+        value, "_fields"
+    )
+
+
+def _part(value, key):
+    """What a setting is for one output: itself, if it is the same for all."""
+    if key is None or not _is_nested(value):
+        return value
+    if isinstance(value, dict):
+        return value.get(key)
+    return value[key] if key < len(value) else None
+
+
+def _aliased(value, aliases):
+    """The part of a nest for an output that goes by several names."""
+    if isinstance(value, dict):
+        return next((value[a] for a in aliases if a in value), None)
+    if _is_nested(value):
+        return value[aliases[-1]]
+    return value
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import numbers
 import keras
 from keras import ops
 
-from keras_sgt import backend, divergences, heads
+from keras_sgt import backend, heads
 from keras_sgt.masking import FeatureMasking
 
 # X̃ of the step under way, on its way from `train_step` to `compute_loss`. A
@@ -132,7 +132,7 @@ class SaliencyGuidedModel(keras.Model):
             mask_fraction, "mask_fraction"
         )
         self._divergence_tracker = keras.metrics.Mean(name="divergence")
-        self._output_meaning = self._output_divergence = None
+        self._heads = None
         if model is not None and model.built:
             self.built = True
 
@@ -174,9 +174,11 @@ class SaliencyGuidedModel(keras.Model):
         if not training or masked is None:
             return loss
         masked_pred = self._predict(masked, training=True)
-        clean_pred = self._share(y_pred)
-        divergence = _DivergenceLoss(self._output_divergence)(
-            clean_pred, masked_pred, self._share(sample_weight)
+        divergence = self._heads.divergence(
+            self._share(y_pred),
+            masked_pred,
+            self._share(sample_weight),
+            self._names(),
         )
         self._divergence_tracker.update_state(
             divergence * backend.replica_count(),
@@ -205,7 +207,7 @@ class SaliencyGuidedModel(keras.Model):
         Raises:
             ValueError: if the model is not compiled or labels are missing.
         """
-        if self._output_divergence is None:
+        if self._heads is None:
             raise ValueError(
                 "`mask_on_batch` needs a compiled model, whose loss tells what "
                 "its outputs mean. Call `compile(loss=...)` first."
@@ -240,7 +242,7 @@ class SaliencyGuidedModel(keras.Model):
             with keras.StatelessScope(state_mapping):
                 return self._score(inputs, y)
 
-        saliency = self.masking.saliency(score, x)
+        saliency = self.masking.saliency(score, x, self)
         if self.run_eagerly:
             _check_finite(saliency)
         fraction = self.mask_fraction
@@ -252,17 +254,7 @@ class SaliencyGuidedModel(keras.Model):
     def _score(self, inputs, y):
         with heads.recorded_logits(self) as logits_of:
             outputs = self._predict(inputs, training=False)
-        if callable(self.saliency_target):
-            return ops.sum(self.saliency_target(y, outputs))
-        if self.saliency_target == "prediction":
-            y = heads.predicted(self._output_meaning, outputs)
-        elif y is None:
-            raise ValueError(
-                "`saliency_target='label'` needs labels, and `y` is None. "
-                "Train with labels, or pass `saliency_target='prediction'` or "
-                "a callable `(y, outputs) -> tensor`."
-            )
-        return heads.label_score(self._output_meaning, y, outputs, logits_of)
+        return self._heads.score(y, outputs, self._names(), logits_of)
 
     def _predict(self, inputs, training):
         if _takes_training(type(self).call):
@@ -282,10 +274,13 @@ class SaliencyGuidedModel(keras.Model):
 
     def compile(self, optimizer="rmsprop", loss=None, *args, **kwargs):
         """Configures the model for training: see `keras.Model.compile`."""
+        self.masking.check(self)
+        loss_weights = args[0] if args else kwargs.get("loss_weights")
         # Keras keeps the loss of an earlier `compile`.
-        meaning, divergence = self._meaning(self.loss if loss is None else loss)
+        losses = (self.loss if loss is None else loss, loss_weights)
+        described = self._heads_of(*losses, required=self.kl_weight > 0)
         super().compile(optimizer, loss, *args, **kwargs)
-        self._output_meaning, self._output_divergence = meaning, divergence
+        self._heads, self._losses_and_weights = described, losses
 
     def compile_from_config(self, config):
         # Keras leaves this to models with a `compile` of their own.
@@ -293,33 +288,13 @@ class SaliencyGuidedModel(keras.Model):
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
 
-    def _meaning(self, loss):
-        """What the outputs mean, and their divergence, from the loss."""
-        divergence = self.divergence
-        meaning = None if loss is None else divergences.for_loss(loss)
-        if meaning is None and isinstance(divergence, divergences.Divergence):
-            meaning = divergence
-        if divergence is None:
-            divergence = meaning
-        if self.kl_weight > 0:
-            self._check_meaning(loss, meaning, divergence)
-        return meaning, divergence
+    def _heads_of(self, loss, loss_weights, required):
+        return heads.Heads(
+            loss, self.divergence, loss_weights, self.saliency_target, required
+        )
 
-    def _check_meaning(self, loss, meaning, divergence):
-        if divergence is None:
-            raise ValueError(
-                f"No divergence is known for the loss {loss!r}. Pass "
-                "`SaliencyGuidedModel(divergence=...)`: one of "
-                "`keras_sgt.divergences` (`CategoricalKL`, `BernoulliKL`, "
-                "`MeanSquared`) or a callable `(clean, masked) -> (batch,)`."
-            )
-        if meaning is None and not callable(self.saliency_target):
-            raise ValueError(
-                f"The loss {loss!r} does not tell which output belongs to a "
-                f"label. Received: saliency_target={self.saliency_target!r}. "
-                "Pass a callable `(y, outputs) -> tensor` whose gradient is to "
-                "rank the features."
-            )
+    def _names(self):
+        return getattr(self, "output_names", None)
 
     @property
     def kl_weight(self):
@@ -331,9 +306,7 @@ class SaliencyGuidedModel(keras.Model):
         value = _checked_weight(value)
         crosses_zero = (value == 0) != (self._kl_weight == 0)
         if self.compiled and value > 0:
-            self._check_meaning(
-                self.loss, self._output_meaning, self._output_divergence
-            )
+            self._heads_of(*self._losses_and_weights, required=True)
         self._kl_weight = value
         self._assign(self._kl_weight_variable, value)
         if crosses_zero and self.compiled and self.train_function is not None:
@@ -422,17 +395,6 @@ class SaliencyGuidedModel(keras.Model):
             )
 
 
-class _DivergenceLoss(keras.losses.Loss):
-    """A divergence, reduced, weighted and scaled as Keras does with losses."""
-
-    def __init__(self, divergence):
-        super().__init__(name="divergence")
-        self.divergence = divergence
-
-    def call(self, y_true, y_pred):
-        return self.divergence(y_true, y_pred)
-
-
 def _without(metric, outcome):
     """The outcome of a step without a metric that the step did not update."""
     logs, *state = outcome if isinstance(outcome, tuple) else (outcome,)
@@ -514,7 +476,7 @@ def _check_saliency_target(target):
 
 
 def _check_finite(saliency):
-    for gradient in saliency:
+    for gradient in keras.tree.flatten(saliency):
         if gradient is not None and bool(ops.any(ops.isnan(gradient))):
             raise ValueError(
                 "The saliency, the gradient of the model's output with respect "

@@ -9,13 +9,17 @@ from keras_sgt.masking.replacement import (
     Uniform,
     get,
 )
+from keras_sgt.masking.tokens import PreviousToken, RandomToken, TokenMasking
 
 __all__ = [
     "Constant",
     "FeatureMasking",
     "Gaussian",
     "Mean",
+    "PreviousToken",
+    "RandomToken",
     "Replacement",
+    "TokenMasking",
     "Uniform",
     "get",
 ]

@@ -89,12 +89,16 @@ class FeatureMasking(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 
-    def saliency(self, score, inputs):
+    def check(self, model):
+        """Raises if the model is not one to be masked; any is."""
+
+    def saliency(self, score, inputs, model=None):
         """The gradient of a score with respect to the inputs that are masked.
 
         Args:
             score: function from `inputs` to a scalar tensor.
             inputs: float tensor `(batch, ...)`, or a nest of them.
+            model: the `keras.Model` that `score` runs; not needed here.
 
         Returns:
             List with the gradient of each masked input, in the order of
@@ -184,7 +188,7 @@ class FeatureMasking(keras.layers.Layer):
 
     def _chosen(self, inputs):
         """Positions, in the flat inputs, of those that are masked."""
-        paths = keras.tree.flatten(_paths(inputs))
+        paths = keras.tree.flatten(leaf_paths(inputs))
         if self.inputs is None:
             return list(range(len(paths)))
         wanted = self.inputs
@@ -211,12 +215,12 @@ class FeatureMasking(keras.layers.Layer):
         }
 
 
-def _paths(inputs, path=()):
+def leaf_paths(inputs, path=()):
     """The nest of inputs with each tensor's keys and indices in its place."""
     if isinstance(inputs, dict):
-        return {k: _paths(v, (*path, str(k))) for k, v in inputs.items()}
+        return {k: leaf_paths(v, (*path, str(k))) for k, v in inputs.items()}
     if isinstance(inputs, (list, tuple)):
-        return [_paths(v, (*path, str(i))) for i, v in enumerate(inputs)]
+        return [leaf_paths(v, (*path, str(i))) for i, v in enumerate(inputs)]
     return "/".join(path)
 
 

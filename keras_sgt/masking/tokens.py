@@ -1,0 +1,341 @@
+"""Masking of token ids, ranked at the output of their embedding."""
+
+import contextlib
+
+import keras
+from keras import ops
+
+from keras_sgt import backend
+from keras_sgt.masking import replacement as replacements
+from keras_sgt.masking import selection
+from keras_sgt.masking.masking import RANKINGS, leaf_paths
+
+_POOLING = {
+    "sum": lambda gradient: ops.sum(gradient, axis=-1),
+    "mean": lambda gradient: ops.mean(gradient, axis=-1),
+    "l2": lambda gradient: ops.sqrt(ops.sum(ops.square(gradient), axis=-1)),
+}
+
+
+@keras.saving.register_keras_serializable(package="keras_sgt")
+class PreviousToken(replacements.Replacement):
+    """The nearest token before that is kept; the first kept one at the start.
+
+    Tokens that are never masked, such as padding, are not spread. A text of
+    which nothing is kept stays as it is.
+
+    Reference: Ismail et al., NeurIPS 2021, on language.
+    """
+
+    def call(self, inputs, mask, saliency):
+        # What is never masked carries an infinite saliency.
+        kept = ops.logical_and(~mask, saliency < float("inf"))
+        length = ops.shape(inputs)[1]
+        position = ops.where(kept, ops.arange(length, dtype="int32"), length)
+        # Positions of the kept tokens in order, and how many came so far.
+        ordered = ops.argsort(position, axis=1)
+        before = ops.cumsum(ops.cast(kept, "int32"), axis=1)
+        source = ops.take_along_axis(
+            ordered, ops.maximum(before - 1, 0), axis=1
+        )
+        spread = ops.take_along_axis(inputs, source, axis=1)
+        return ops.where(ops.any(kept, axis=1, keepdims=True), spread, inputs)
+
+
+@keras.saving.register_keras_serializable(package="keras_sgt")
+class RandomToken(replacements.Replacement):
+    """Ids drawn uniformly from a vocabulary.
+
+    Args:
+        high: int, one more than the largest id.
+        low: int, the smallest id. Defaults to `1`, sparing a padding id of 0.
+        seed: int. Defaults to a random one.
+
+    Raises:
+        ValueError: if the range holds no id.
+    """
+
+    def __init__(self, high, low=1, seed=None, **kwargs):
+        if not 0 <= low < high:
+            raise ValueError(
+                "`RandomToken` draws ids from `low` to `high - 1`. Received: "
+                f"low={low}, high={high}"
+            )
+        super().__init__(seed=seed, **kwargs)
+        self.high = high
+        self.low = low
+
+    def call(self, inputs, mask, saliency):
+        return keras.random.randint(
+            ops.shape(inputs), self.low, self.high, seed=self.seed_generator
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "high": self.high, "low": self.low}
+
+
+@keras.saving.register_keras_serializable(package="keras_sgt")
+class TokenMasking(keras.layers.Layer):
+    """Replaces the least salient tokens of each text by other tokens.
+
+    Saliency is the gradient at the output of the embedding layer, pooled over
+    its last axis. Ids are replaced by ids, so that the masked batch is an
+    input that the model can meet. Of a text's n real tokens exactly
+    `⌊mask_fraction · n⌋` are replaced; padding and special tokens are neither
+    counted nor ranked nor replaced.
+
+    Args:
+        layer: the embedding layer, or its name. `None` where the model has
+            just one `keras.layers.Embedding`.
+        ranking: as in `FeatureMasking`. Defaults to `"absolute"`.
+        replacement: what takes a token's place: `"previous"`, the nearest
+            kept token before it (after it, at the start); an int, such as the
+            id of a mask token; or a `keras_sgt.masking.Replacement`, such as
+            `RandomToken(vocabulary_size)`. Defaults to `"previous"`.
+        padding: which tokens are padding: `"auto"`, those that an input
+            `padding_mask` leaves out, else id 0 where the embedding has
+            `mask_zero=True`, else none; an int, the id; or `None`.
+            Defaults to `"auto"`.
+        special_ids: ints, the ids of tokens that always stay, such as those
+            that open and close a text. Defaults to none.
+        pooling: `"sum"`, `"mean"` or `"l2"` over the embedding axis. Defaults
+            to `"sum"`.
+        inputs: the input with the token ids, where a model has several: its
+            key or index. Defaults to `"token_ids"` where there is one by that
+            name, else to the only input.
+        seed: int, for random rankings. Defaults to a random one.
+        name: name of the layer.
+
+    Raises:
+        ValueError: for settings that do not exist; and in `compile`, where
+            the embedding layer cannot be told.
+
+    Reference: Ismail et al., "Improving Deep Learning Interpretability by
+    Saliency Guided Training", NeurIPS 2021.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_sgt
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.layers.Embedding(100, 8, mask_zero=True),
+    ...         keras.layers.GlobalAveragePooling1D(),
+    ...         keras.layers.Dense(1, activation="sigmoid"),
+    ...     ]
+    ... )
+    >>> masking = keras_sgt.masking.TokenMasking()
+    >>> guided = keras_sgt.SaliencyGuidedModel(model, masking=masking)
+    >>> guided.compile("adam", "binary_crossentropy")
+    """
+
+    def __init__(
+        self,
+        layer=None,
+        ranking="absolute",
+        replacement="previous",
+        padding="auto",
+        special_ids=(),
+        pooling="sum",
+        inputs=None,
+        seed=None,
+        name=None,
+        **kwargs,
+    ):
+        _check_options(ranking, padding, pooling)
+        super().__init__(name=name, autocast=False, **kwargs)
+        self.layer = layer.name if isinstance(layer, keras.Layer) else layer
+        self.ranking = ranking
+        self.replacement = _replacement(replacement)
+        self.padding = padding
+        self.special_ids = tuple(special_ids)
+        self.pooling = pooling
+        self.inputs = inputs
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.built = True
+
+    def check(self, model):
+        """Raises unless the embedding layer of the model can be told."""
+        self._embedding(model)
+
+    def saliency(self, score, inputs, model):
+        """The pooled gradient at the embedding's output.
+
+        Args:
+            score: function from `inputs` to a scalar tensor.
+            inputs: token ids `(batch, tokens)`, or a nest with them.
+            model: the `keras.Model` that `score` runs.
+
+        Returns:
+            Floats `(batch, tokens)`, infinite where a token always stays.
+        """
+        layer = self._embedding(model)
+        ids = keras.tree.flatten(inputs)[self._position(inputs)]
+        stays = self._stays(ids, inputs, layer)
+        if self.ranking == "random":
+            ranked = keras.random.uniform(
+                ops.shape(ids), seed=self.seed_generator
+            )
+        else:
+            gradient = _gradient_at(layer, score, inputs, ids)
+            ranked = _POOLING[self.pooling](ops.cast(gradient, "float32"))
+            if self.ranking == "absolute":
+                ranked = ops.abs(ranked)
+            elif self.ranking == "reversed":
+                ranked = -ranked
+        return ops.where(stays, float("inf"), ranked)
+
+    def call(self, inputs, saliency, mask_fraction):
+        """Replaces the least salient tokens.
+
+        Args:
+            inputs: token ids `(batch, tokens)`, or a nest with them.
+            saliency: what `saliency()` returned.
+            mask_fraction: float in [0, 1], or a scalar tensor of it.
+
+        Returns:
+            The masked inputs, a nest of the same structure.
+        """
+        flat = keras.tree.flatten(inputs)
+        i = self._position(inputs)
+        ids = flat[i]
+        real = ops.cast(saliency < float("inf"), "int32")
+        n = ops.sum(real, axis=1, keepdims=True)
+        mask = backend.lowest(saliency, selection.count(mask_fraction, n))
+        tokens = self.replacement.call(ids, mask, saliency)
+        flat[i] = ops.where(mask, ops.cast(tokens, ids.dtype), ids)
+        return keras.tree.pack_sequence_as(inputs, flat)
+
+    def _stays(self, ids, inputs, layer):
+        padding = self.padding
+        if padding == "auto":
+            if isinstance(inputs, dict) and "padding_mask" in inputs:
+                mask = ops.cast(inputs["padding_mask"], "bool")
+                return ops.logical_or(~mask, self._is_one_of(ids, ()))
+            padding = 0 if getattr(layer, "mask_zero", False) else None
+        return self._is_one_of(ids, () if padding is None else (padding,))
+
+    def _is_one_of(self, ids, padding):
+        found = ops.zeros_like(ids, dtype="bool")
+        for one in (*self.special_ids, *padding):
+            found = ops.logical_or(found, ids == one)
+        return found
+
+    def _position(self, inputs):
+        """The position of the token ids in the flat inputs."""
+        paths = keras.tree.flatten(leaf_paths(inputs))
+        wanted = self.inputs
+        if wanted is None and len(paths) > 1:
+            wanted = "token_ids"
+        if wanted is None:
+            return 0
+        if str(wanted) not in paths:
+            raise ValueError(
+                "`TokenMasking` has to know which input holds the token ids: "
+                f"pass `TokenMasking(inputs=...)`, one of {paths}. Received: "
+                f"inputs={self.inputs!r}"
+            )
+        return paths.index(str(wanted))
+
+    def _embedding(self, model):
+        layers = list(model._flatten_layers(include_self=False))
+        candidates = [
+            layer
+            for layer in layers
+            if isinstance(layer, keras.layers.Embedding)
+        ]
+        if self.layer is not None:
+            candidates = [x for x in layers if x.name == self.layer]
+        if len(candidates) == 1:
+            return candidates[0]
+        names = [
+            x.name for x in layers if isinstance(x, keras.layers.Embedding)
+        ]
+        raise ValueError(
+            "`TokenMasking` has to know which layer embeds the tokens: pass "
+            "`TokenMasking(layer=...)`, the layer or its name. The model's "
+            f"embedding layers: {sorted(names)}. Received: layer={self.layer!r}"
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "layer": self.layer,
+            "ranking": self.ranking,
+            "replacement": keras.saving.serialize_keras_object(
+                self.replacement
+            ),
+            "padding": self.padding,
+            "special_ids": list(self.special_ids),
+            "pooling": self.pooling,
+            "inputs": self.inputs,
+            "seed": self.seed,
+        }
+
+
+def _gradient_at(layer, score, inputs, ids):
+    """The gradient of the score with respect to the output of a layer.
+
+    Nothing added to that output has the same gradient as the output itself,
+    and can be differentiated in any model, also one that cannot be cut.
+    """
+    shape = layer.compute_output_shape(tuple(ids.shape))
+    nothing = ops.zeros((*ops.shape(ids), shape[-1]), dtype=layer.compute_dtype)
+
+    def shifted_score(shift):
+        with _added_to_output(layer, shift):
+            return score(inputs)
+
+    return backend.input_gradients(shifted_score, nothing)
+
+
+@contextlib.contextmanager
+def _added_to_output(layer, shift):
+    original = layer.call
+
+    def call(*args, **kwargs):
+        output = original(*args, **kwargs)
+        # A layer that also projects back onto the vocabulary is left alone
+        # when it does.
+        return output if kwargs.get("reverse") else output + shift
+
+    vars(layer)["call"] = call
+    try:
+        yield
+    finally:
+        del vars(layer)["call"]
+
+
+def _check_options(ranking, padding, pooling):
+    if ranking not in RANKINGS:
+        raise ValueError(
+            f"`ranking` has to be one of {list(RANKINGS)}. Received: "
+            f"ranking={ranking!r}"
+        )
+    if pooling not in _POOLING:
+        raise ValueError(
+            f"`pooling` has to be one of {list(_POOLING)}. Received: "
+            f"pooling={pooling!r}"
+        )
+    if padding not in ("auto", None) and type(padding) is not int:
+        raise ValueError(
+            "`padding` has to be 'auto', None or the id of the padding token. "
+            f"Received: padding={padding!r}"
+        )
+
+
+def _replacement(identifier):
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if isinstance(identifier, replacements.Replacement):
+        return identifier
+    if identifier == "previous":
+        return PreviousToken()
+    if type(identifier) is int and identifier >= 0:
+        return replacements.Constant(identifier)
+    raise ValueError(
+        "`replacement` of tokens has to be 'previous', the id of a token, or "
+        "an instance of `keras_sgt.masking.Replacement`, such as "
+        f"`RandomToken(vocabulary_size)`. Received: replacement={identifier!r}"
+    )

@@ -1,0 +1,222 @@
+"""TokenMasking against a model whose gradients are known in closed form."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_sgt
+from keras_sgt.masking import PreviousToken, RandomToken, TokenMasking
+
+VOCABULARY, WIDTH, CLASSES, LENGTH = 30, 5, 3, 12
+
+
+@pytest.fixture
+def texts():
+    """Ids from 1 up, padded with 0 to 12; one text has a single token."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(1, VOCABULARY, (10, LENGTH))
+    for row, length in zip(ids, [12, 11, 9, 7, 6, 5, 4, 3, 2, 1]):
+        row[length:] = 0
+    return ids.astype("int32"), (np.arange(10) % CLASSES).astype("int32")
+
+
+def bag_of_words(subclassed=False):
+    """Logit c: the mean over real tokens of Σ_d e_d² w_dc."""
+    stack = [
+        layers.Embedding(VOCABULARY, WIDTH, mask_zero=True, name="words"),
+        layers.Activation(ops.square),
+        layers.GlobalAveragePooling1D(),
+        layers.Dense(CLASSES, use_bias=False),
+    ]
+    if not subclassed:
+        return keras.Sequential([keras.Input((None,), dtype="int32"), *stack])
+
+    class Words(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.stack = stack
+
+        def call(self, ids):
+            x = ids
+            for layer in self.stack:
+                x = layer(x)
+            return x
+
+    return Words()
+
+
+def saliency_by_hand(model, ids, y):
+    """The gradient for e_td is 2 e_td w_dc / n."""
+    table, weights = (ops.convert_to_numpy(w) for w in model.weights)
+    n = (ids != 0).sum(1)[:, None, None]
+    return 2 * table[ids] * weights.T[y][:, None, :] / n
+
+
+def masked_by_hand(ids, saliency, fraction, special=()):
+    """One text at a time, as the paper's words have it."""
+    result, mask = ids.copy(), np.zeros(ids.shape, bool)
+    for row, (text, values) in enumerate(zip(ids, saliency)):
+        real = [t for t, i in enumerate(text) if i not in (0, *special)]
+        k = int(fraction * len(real))
+        gone = sorted(real, key=lambda t: values[t])[:k]
+        kept = [t for t in real if t not in gone]
+        for t in gone if kept else ():
+            before = [s for s in kept if s < t]
+            result[row, t] = text[before[-1] if before else kept[0]]
+        mask[row, gone] = True
+    return result, mask
+
+
+def guided(model, **options):
+    model = keras_sgt.SaliencyGuidedModel(
+        model, masking=TokenMasking(**options), mask_fraction=0.5
+    )
+    model.compile(
+        "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    return model
+
+
+@pytest.mark.parametrize("subclassed", [False, True])
+@pytest.mark.parametrize("pooling", ["sum", "l2", "mean"])
+def test_masked_ids_equal_a_hand_computation(texts, subclassed, pooling):
+    ids, y = texts
+    model = bag_of_words(subclassed)
+    model(ids)
+    gradient = saliency_by_hand(model, ids, y)
+    pooled = {
+        "sum": gradient.sum(-1),
+        "mean": gradient.mean(-1),
+        "l2": np.sqrt((gradient**2).sum(-1)),
+    }[pooling]
+    expected, mask = masked_by_hand(ids, np.abs(pooled), 0.5)
+    found = guided(model, pooling=pooling).mask_on_batch(ids, y)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(found[ids == 0], 0)
+    marked = guided(model, pooling=pooling, replacement=VOCABULARY - 1)
+    marked = marked.mask_on_batch(ids, y)
+    np.testing.assert_array_equal(marked, np.where(mask, VOCABULARY - 1, ids))
+
+
+@pytest.mark.parametrize("ranking", ["signed", "reversed"])
+def test_rankings_and_special_tokens(texts, ranking):
+    ids, y = texts
+    special = (int(ids[0, 0]), int(ids[1, 3]))
+    model = bag_of_words()
+    pooled = saliency_by_hand(model, ids, y).sum(-1)
+    if ranking == "reversed":
+        pooled = -pooled
+    expected, _ = masked_by_hand(ids, pooled, 0.5, special)
+    found = guided(model, ranking=ranking, special_ids=special)
+    np.testing.assert_array_equal(found.mask_on_batch(ids, y), expected)
+
+
+def test_random_ranking_and_random_ids(texts):
+    ids, y = texts
+    model = guided(
+        bag_of_words(),
+        ranking="random",
+        replacement=RandomToken(high=200, low=100),
+        seed=0,
+    )
+    found = model.mask_on_batch(ids, y)
+    changed = found != ids
+    np.testing.assert_array_equal(changed.sum(1), (ids != 0).sum(1) // 2)
+    assert (found[changed] >= 100).all()
+    assert not changed[ids == 0].any()
+
+
+def test_previous_token_spreads_forwards_then_back():
+    ids = np.array([[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6]])
+    mask = np.array([[1, 0, 1, 1, 0, 1], [1, 1, 1, 1, 1, 1]], bool)
+    saliency = np.zeros((2, 6), "float32")
+    spread = PreviousToken().call(
+        *(ops.array(a) for a in (ids, mask, saliency))
+    )
+    np.testing.assert_array_equal(
+        np.where(mask, ops.convert_to_numpy(spread), ids),
+        [[2, 2, 2, 2, 5, 5], [1, 2, 3, 4, 5, 6]],
+    )
+
+
+def test_padding_mask_of_a_dict_input(texts):
+    ids, y = texts
+    inputs = {
+        "padding_mask": keras.Input((LENGTH,), dtype="bool"),
+        "token_ids": keras.Input((LENGTH,), dtype="int32"),
+    }
+    embedded = layers.Embedding(VOCABULARY, WIDTH)(inputs["token_ids"])
+    outputs = layers.Dense(CLASSES)(layers.Flatten()(ops.tanh(embedded)))
+    model = guided(keras.Model(inputs, outputs))
+    real = np.arange(LENGTH) < np.array([[12, 10, 8, 6, 4, 2, 1, 0, 3, 5]]).T
+    found = model.mask_on_batch({"token_ids": ids, "padding_mask": real}, y)
+    np.testing.assert_array_equal(found["padding_mask"], real)
+    np.testing.assert_array_equal(found["token_ids"][~real], ids[~real])
+
+
+@pytest.mark.parametrize("network", ["LSTM", "attention"])
+def test_fit_and_reload(texts, network, tmp_path):
+    ids, y = texts
+    inputs = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(VOCABULARY, 8, mask_zero=True)(inputs)
+    if network == "LSTM":
+        x = layers.Bidirectional(layers.LSTM(4))(x)
+    else:
+        x = layers.MultiHeadAttention(2, 4)(x, x)
+        x = layers.GlobalAveragePooling1D()(x)
+    model = keras.Model(inputs, layers.Dense(CLASSES)(x))
+    trained = guided(model)
+    history = trained.fit(
+        ids, y, batch_size=5, epochs=2, verbose=0, validation_data=(ids, y)
+    ).history
+    assert min(history["divergence"]) > 0
+    trained.save(tmp_path / "text.keras")
+    restored = keras.models.load_model(tmp_path / "text.keras")
+    np.testing.assert_array_equal(
+        restored.mask_on_batch(ids, y), trained.mask_on_batch(ids, y)
+    )
+
+
+class TestBadInput:
+    def test_no_embedding_or_several(self):
+        with pytest.raises(ValueError, match=r"layers: \[\]"):
+            guided(keras.Sequential([keras.Input((4,)), layers.Dense(3)]))
+        inputs = keras.Input((4,), dtype="int32")
+        one = layers.Embedding(9, 2, name="one")(inputs)
+        two = layers.Embedding(9, 2, name="two")(inputs)
+        outputs = layers.Dense(3)(layers.Flatten()(one + two))
+        model = keras.Model(inputs, outputs)
+        with pytest.raises(ValueError, match=r"\['one', 'two'\]"):
+            guided(model)
+        with pytest.raises(ValueError, match="layer='three'"):
+            guided(model, layer="three")
+        guided(model, layer="two")
+        guided(model, layer=model.get_layer("one"))
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"ranking": "largest"}, "ranking='largest'"),
+            ({"pooling": "max"}, "pooling='max'"),
+            ({"padding": "zero"}, "padding='zero'"),
+            ({"replacement": "mean"}, "RandomToken"),
+            ({"replacement": -1}, "replacement=-1"),
+        ],
+    )
+    def test_options(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            TokenMasking(**options)
+        with pytest.raises(ValueError, match="high=0"):
+            RandomToken(0)
+
+    def test_only_padding(self):
+        ids = np.zeros((2, LENGTH), "int32")
+        y = np.zeros(2, "int32")
+        model = guided(bag_of_words())
+        np.testing.assert_array_equal(model.mask_on_batch(ids, y), ids)
+
+    def test_unknown_input(self, texts):
+        ids, y = texts
+        with pytest.raises(ValueError, match="inputs='words'"):
+            guided(bag_of_words(), inputs="words").mask_on_batch(ids, y)
