@@ -1,0 +1,331 @@
+"""One training of two steps for every kind of model, input and output."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_sgt
+
+BATCH = 8
+RNG = np.random.default_rng(0)
+NAN = float("nan")
+
+
+def floats(*shape):
+    return RNG.normal(size=(BATCH, *shape)).astype("float32")
+
+
+def classes(n, *shape):
+    return RNG.integers(0, n, (BATCH, *shape)).astype("int32")
+
+
+def mlp():
+    model = keras.Sequential(
+        [
+            keras.Input((10,)),
+            layers.Dense(8, "relu", activity_regularizer="l2"),
+            layers.Dense(3, kernel_regularizer="l2"),
+        ]
+    )
+    return model, floats(10), classes(3)
+
+
+def resnet():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, padding="same")(inputs)
+    y = layers.BatchNormalization()(x)
+    y = layers.Conv2D(4, 3, padding="same")(layers.ReLU()(y))
+    x = layers.GlobalAveragePooling2D()(layers.add([x, y]))
+    return keras.Model(inputs, layers.Dense(3)(x)), floats(8, 8, 3), classes(3)
+
+
+def recurrent(layer):
+    def build():
+        inputs = keras.Input((6, 4))
+        x = layers.Masking()(inputs)
+        outputs = layers.Dense(3)(layer()(x))
+        return keras.Model(inputs, outputs), floats(6, 4), classes(3)
+
+    return build
+
+
+def tcn():
+    inputs = keras.Input((12, 4))
+    x = inputs
+    for rate in (1, 2):
+        x = layers.Conv1D(5, 3, padding="causal", dilation_rate=rate)(x)
+        x = layers.ReLU()(x)
+    outputs = layers.Dense(3)(layers.GlobalMaxPooling1D()(x))
+    return keras.Model(inputs, outputs), floats(12, 4), classes(3)
+
+
+def transformer():
+    inputs = keras.Input((6, 4))
+    x = layers.Dense(8)(inputs)
+    y = layers.MultiHeadAttention(2, 4, dropout=0.1)(x, x)
+    x = layers.LayerNormalization()(x + y)
+    outputs = layers.Dense(3)(layers.GlobalAveragePooling1D()(x))
+    return keras.Model(inputs, outputs), floats(6, 4), classes(3)
+
+
+def segmentation():
+    inputs = keras.Input((8, 8, 1))
+    down = layers.Conv2D(4, 3, strides=2, padding="same")(inputs)
+    up = layers.Conv2DTranspose(4, 3, strides=2, padding="same")(down)
+    outputs = layers.Conv2D(3, 1)(layers.concatenate([up, inputs]))
+    return keras.Model(inputs, outputs), floats(8, 8, 1), classes(3, 8, 8)
+
+
+def label_for_each_step():
+    inputs = keras.Input((6, 4))
+    outputs = layers.Dense(3)(layers.LSTM(5, return_sequences=True)(inputs))
+    return keras.Model(inputs, outputs), floats(6, 4), classes(3, 6)
+
+
+def subclassed():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.blocks = [layers.Dense(6, "tanh") for _ in range(3)]
+            self.head = layers.Dense(3)
+
+        def call(self, x, training=None):
+            for block in self.blocks:
+                x = x + block(x)
+            return self.head(x)
+
+    return Net(), floats(6), classes(3)
+
+
+def preprocessing_inside():
+    normalization = layers.Normalization()
+    normalization.adapt(floats(8, 8, 1))
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            normalization,
+            layers.RandomFlip("horizontal", seed=1),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+    return model, floats(8, 8, 1), classes(3)
+
+
+def trained_before():
+    model, x, y = mlp()
+    model.compile("adam", CROSSENTROPY)
+    model.fit(x, y, verbose=0)
+    return model, x, y
+
+
+CROSSENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+ZOO = {
+    "mlp": mlp,
+    "resnet": resnet,
+    "lstm": recurrent(lambda: layers.LSTM(5)),
+    "gru": recurrent(lambda: layers.GRU(5)),
+    "bidirectional": recurrent(lambda: layers.Bidirectional(layers.LSTM(4))),
+    "tcn": tcn,
+    "transformer": transformer,
+    "segmentation": segmentation,
+    "label_for_each_step": label_for_each_step,
+    "subclassed": subclassed,
+    "preprocessing_inside": preprocessing_inside,
+    "trained_before": trained_before,
+}
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_trains(name):
+    model, x, y = ZOO[name]()
+    guided = keras_sgt.SaliencyGuidedModel(model, mask_fraction=0.25)
+    guided.compile("adam", CROSSENTROPY, metrics=["accuracy"])
+    history = guided.fit(
+        x, y, batch_size=4, verbose=0, validation_data=(x, y)
+    ).history
+    assert np.isfinite([*history.values()]).all()
+    assert history["divergence"][0] > 0
+    marked = keras_sgt.SaliencyGuidedModel(
+        model,
+        mask_fraction=0.25,
+        masking=keras_sgt.masking.FeatureMasking(
+            replacement=keras_sgt.masking.Constant(NAN)
+        ),
+    )
+    marked.compile("sgd", CROSSENTROPY)
+    mask = np.isnan(marked.mask_on_batch(x, y))
+    assert (mask.reshape(BATCH, -1).sum(1) == mask[0].size // 4).all()
+
+
+class TestSeveralInputsAndHeads:
+    def model(self, outputs_as=list):
+        image = keras.Input((4, 4, 1), name="image")
+        age = keras.Input((3,), name="age")
+        x = layers.concatenate([layers.Flatten()(image), age])
+        kind = layers.Dense(3, name="kind")(x)
+        size = layers.Dense(1, name="size")(x)
+        outputs = [kind, size]
+        if outputs_as is dict:
+            outputs = {"kind": kind, "size": size}
+        return keras.Model({"image": image, "age": age}, outputs)
+
+    def data(self):
+        x = {"image": floats(4, 4, 1), "age": floats(3)}
+        return x, {"kind": classes(3), "size": floats(1)}
+
+    @pytest.mark.parametrize("outputs_as", [list, dict])
+    def test_heads_by_name(self, outputs_as):
+        x, y = self.data()
+        guided = keras_sgt.SaliencyGuidedModel(self.model(outputs_as))
+        guided.compile(
+            "adam",
+            loss={"kind": CROSSENTROPY, "size": "mse"},
+            loss_weights={"kind": 1.0, "size": 0.1},
+            metrics={"kind": ["accuracy"]},
+        )
+        labels = y if outputs_as is dict else [y["kind"], y["size"]]
+        history = guided.fit(x, labels, batch_size=4, verbose=0).history
+        assert {"kind_loss", "size_loss", "divergence"} < set(history)
+        assert history["divergence"][0] > 0
+
+    def test_divergences_add_up_with_the_weights_of_their_losses(self):
+        """Against the outputs for X and X̃, in NumPy."""
+        x, y = self.data()
+        model = self.model()
+        guided = keras_sgt.SaliencyGuidedModel(
+            model,
+            masking=keras_sgt.masking.FeatureMasking(
+                replacement=keras_sgt.masking.Constant(0.0)
+            ),
+        )
+        labels = [y["kind"], y["size"]]
+        guided.compile("sgd", [CROSSENTROPY, "mse"], loss_weights=[2.0, 0.5])
+        masked = guided.mask_on_batch(x, labels)
+        (z, a), (w, b) = (
+            [ops.convert_to_numpy(o) for o in model(inputs)]
+            for inputs in (x, masked)
+        )
+        p, q = (np.exp(u) / np.exp(u).sum(1, keepdims=True) for u in (z, w))
+        kl = (p * np.log(p / q)).sum(1).mean()
+        expected = 2 * kl + 0.5 * ((a - b) ** 2).mean()
+        logs = guided.train_on_batch(x, labels, return_dict=True)
+        assert logs["divergence"] == pytest.approx(expected, rel=1e-4)
+
+    def test_only_the_named_input_is_masked(self):
+        x, y = self.data()
+        masking = keras_sgt.masking.FeatureMasking(
+            replacement=keras_sgt.masking.Constant(NAN), inputs="image"
+        )
+        guided = keras_sgt.SaliencyGuidedModel(self.model(), masking=masking)
+        guided.compile("sgd", [CROSSENTROPY, "mse"])
+        masked = guided.mask_on_batch(x, [y["kind"], y["size"]])
+        np.testing.assert_array_equal(masked["age"], x["age"])
+        assert np.isnan(masked["image"]).sum() == BATCH * 8
+
+    def test_a_head_without_a_loss_takes_no_part(self):
+        x, y = self.data()
+        guided = keras_sgt.SaliencyGuidedModel(self.model(dict))
+        guided.compile("sgd", {"kind": CROSSENTROPY, "size": None})
+        assert guided.fit(x, y, verbose=0).history["divergence"][0] > 0
+
+    def test_a_head_without_a_divergence_is_named(self):
+        guided = keras_sgt.SaliencyGuidedModel(self.model(dict))
+        with pytest.raises(ValueError, match="'poisson'"):
+            guided.compile("sgd", {"kind": CROSSENTROPY, "size": "poisson"})
+
+
+class TestWeightsOfSamples:
+    def trained(self, x, y, **options):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((10,)), layers.Dense(3)])
+        guided = keras_sgt.SaliencyGuidedModel(
+            model,
+            masking=keras_sgt.masking.FeatureMasking(
+                replacement=keras_sgt.masking.Mean(per="sample")
+            ),
+        )
+        guided.compile(keras.optimizers.SGD(1.0), CROSSENTROPY)
+        logs = guided.train_on_batch(x, y, return_dict=True, **options)
+        return logs, model.get_weights()
+
+    def test_weight_0_takes_no_part(self):
+        """Half the batch at weight 2 is the half alone."""
+        x, y = floats(10), classes(3)
+        weight = np.array([2.0] * 4 + [0.0] * 4, "float32")
+        other = x.copy()
+        other[4:] = 100
+        for inputs in (x, other):
+            logs, weights = self.trained(inputs, y, sample_weight=weight)
+            half_logs, half = self.trained(x[:4], y[:4])
+            for name in ("loss", "divergence"):
+                assert logs[name] == pytest.approx(half_logs[name], rel=1e-5)
+            for a, b in zip(weights, half):
+                np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model, x, y = resnet()
+        guided = keras_sgt.SaliencyGuidedModel(model)
+        guided.compile("adam", CROSSENTROPY)
+        history = guided.fit(x, y, batch_size=4, verbose=0).history
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert np.isfinite([*history.values()]).all()
+    assert history["divergence"][0] > 0
+    scaled = isinstance(guided.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert scaled == (policy == "mixed_float16")
+
+
+def test_regularisers_count_once():
+    """The loss is that of one clean forward pass, plus the divergence."""
+    model, x, y = mlp()
+    guided = keras_sgt.SaliencyGuidedModel(model)
+    guided.compile("sgd", CROSSENTROPY)
+    model.compile("sgd", CROSSENTROPY)
+    plain = model.test_on_batch(x, y)
+    logs = guided.train_on_batch(x, y, return_dict=True)
+    assert logs["loss"] - logs["divergence"] == pytest.approx(plain, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gradient_accumulation_steps": 2},
+        {"clipnorm": 0.1},
+        {"use_ema": True},
+    ],
+)
+def test_optimizers(options):
+    model, x, y = mlp()
+    guided = keras_sgt.SaliencyGuidedModel(model)
+    guided.compile(keras.optimizers.Adam(**options), CROSSENTROPY)
+    history = guided.fit(x, y, batch_size=2, epochs=2, verbose=0).history
+    assert np.isfinite([*history.values()]).all()
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch",
+    reason="Keras runs one step an execution on PyTorch",
+)
+def test_steps_per_execution():
+    model, x, y = mlp()
+    guided = keras_sgt.SaliencyGuidedModel(model)
+    guided.compile("adam", CROSSENTROPY, steps_per_execution=2)
+    history = guided.fit(x, y, batch_size=2, verbose=0).history
+    assert history["divergence"][0] > 0
+
+
+def test_frozen_layers_stay():
+    model, x, y = mlp()
+    model.layers[0].trainable = False
+    frozen, moving = (layer.get_weights()[0] for layer in model.layers)
+    guided = keras_sgt.SaliencyGuidedModel(model)
+    guided.compile("adam", CROSSENTROPY)
+    guided.fit(x, y, verbose=0)
+    np.testing.assert_array_equal(frozen, model.layers[0].get_weights()[0])
+    assert (moving != model.layers[1].get_weights()[0]).any()
