@@ -16,7 +16,6 @@ MEASURES = {
     "accuracy": ("accuracy ↑", 3),
     "drop_auc": ("accuracy-drop area ↓", 3),
     "mass_on_object": ("\\|gradient\\| on the digit ↑", 3),
-    "epoch_seconds": ("seconds an epoch", 1),
 }
 
 

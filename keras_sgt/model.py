@@ -213,6 +213,8 @@ class SaliencyGuidedModel(keras.Model):
                 "its outputs mean. Call `compile(loss=...)` first."
             )
         x, y = keras.tree.map_structure(_tensor, (x, y))
+        if not self.built:
+            self._predict(x, training=False)
         with keras.StatelessScope():
             masked = self._mask(x, y, state_mapping=[])
         return keras.tree.map_structure(ops.convert_to_numpy, masked)

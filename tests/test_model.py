@@ -319,6 +319,7 @@ class TestThreeWaysIn:
     def test_unbuilt_and_summary(self, images, capsys):
         model = keras.Sequential([layers.Flatten(), layers.Dense(4, "softmax")])
         guided = compiled(model)
+        assert (guided.mask_on_batch(*images) != images[0]).any()
         guided.fit(*images, verbose=0)
         guided.summary()
         assert "260" in capsys.readouterr().out
