@@ -21,6 +21,8 @@ def pooled(attributions, channel_axis="auto", ranking="absolute"):
         Floats shaped like `attributions`, with length 1 along the channels.
     """
     checks.choice("ranking", ranking, RANKINGS)
+    if attributions.dtype.kind != "f":
+        attributions = attributions.astype("float64")
     axis = pooled_axis(channel_axis, attributions.ndim)
     if axis is not None:
         attributions = attributions.mean(axis, keepdims=True)
