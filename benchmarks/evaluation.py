@@ -67,7 +67,8 @@ def dense_network():
 def accuracy_drop(model, x, rounds, batch_size=256):
     rng = np.random.default_rng(0)
     y = rng.integers(0, 10, len(x))
-    attributions = rng.normal(size=x.shape).astype("float32")
+    # Half of them tie at zero, as where a network is dead or an image black.
+    attributions = np.maximum(rng.normal(size=x.shape), 0).astype("float32")
 
     def predictions():
         for _ in range(10):
@@ -146,6 +147,7 @@ def main():
     arguments = parser.parse_args()
     x, source = images(arguments.images)
     content = {
+        "rounds": arguments.rounds,
         "accuracy_drop": {
             "images": f"{len(x)}, {source}",
             "MNIST network": accuracy_drop(

@@ -162,15 +162,15 @@ def test_infidelity_of_a_linear_model():
     """Gaussian noise of deviation s: s² times the squared error, by mean."""
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(10, 3))
-    x = rng.normal(size=(64, 10)).astype("float32")
-    target = rng.integers(0, 3, 64)
+    x = rng.normal(size=(400, 10)).astype("float32")
+    target = rng.integers(0, 3, 400)
     model = linear(weights)
     gradient = weights[:, target].T
     exact = evaluation.infidelity(model, x, gradient, target, noise=0.5)
     assert exact.value < 1e-9
     error = rng.normal(size=x.shape)
     found = evaluation.infidelity(
-        model, x, gradient + error, target, noise=0.5, draws=100
+        model, x, gradient + error, target, noise=0.5, draws=20
     )
     expected = 0.5**2 * (error**2).sum(1)
     np.testing.assert_allclose(found.value, expected.mean(), rtol=0.05)

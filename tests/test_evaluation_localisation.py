@@ -137,6 +137,15 @@ def test_maps_that_say_nothing_and_ties():
     assert evaluation.pointing_game(tied, masks).value == 1
 
 
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float16"])
+def test_maps_of_any_dtype(measure, dtype):
+    masks = np.array([[True, False, False, True]])
+    maps = np.array([[1, 0, 0, 1]], dtype)
+    assert getattr(evaluation, measure)(maps, masks).value == 1
+    assert getattr(evaluation, measure)(1 - maps * 1, masks).value == 0
+
+
 MAPS, MASKS, _ = random_case(5)
 BOXES = np.tile([1, 2, 4, 5], (8, 1))
 FIRST = (np.arange(8) == 0)[:, None, None]

@@ -405,6 +405,8 @@ WITH_NAN = np.where(np.arange(36).reshape(6, 6, 1) == 3, np.nan, X)
         ({"levels": [np.nan]}, "levels"),
         ({"fill": "noise"}, "`fill` has to be one of"),
         ({"fill": np.nan}, "`fill`"),
+        ({"fill": lambda x: x[:, :5]}, "`fill` has to return values that"),
+        ({"fill": lambda x: x * np.nan}, "`fill` has to return finite"),
         ({"ranking": "best"}, "`ranking`"),
         ({"channel_axis": 0}, "`channel_axis`"),
         ({"channel_axis": 4}, "`channel_axis`"),

@@ -1,7 +1,9 @@
 """How faithful an attribution is: the field's measures, with controls.
 
 Attributions are NumPy arrays from anywhere; models are asked through
-`predict`. Every measure returns a `Measure`.
+`predict`. Every measure returns a `Measure`. All of them run on NumPy alone;
+docstrings name the measure of Quantus, Captum or scikit-learn that gives the
+same values, and tests hold them to it.
 """
 
 from keras_sgt.evaluation.consistency import (

@@ -27,11 +27,28 @@ def get(fill, x, seed=None):
     if isinstance(fill, numbers.Real) and np.isfinite(fill):
         return lambda part: np.asarray(fill)
     if callable(fill):
-        return lambda part: np.asarray(fill(x[part]))
+        return lambda part: _checked(fill(x[part]), x[part].shape)
     raise ValueError(
         f"`fill` has to be one of {list(_BY_NAME)}, a finite number, or a "
         f"callable from samples to values. Received: fill={fill!r}"
     )
+
+
+def _checked(values, shape):
+    values = np.asarray(values)
+    try:
+        np.broadcast_to(values, shape)
+    except ValueError:
+        raise ValueError(
+            "`fill` has to return values that broadcast to the samples, "
+            f"{shape}. Received: values of shape {values.shape}"
+        ) from None
+    if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+        raise ValueError(
+            "`fill` has to return finite numbers. Received: values of dtype "
+            f"{values.dtype}, NaN or infinite among them"
+        )
+    return values
 
 
 def _background(x, rng):

@@ -39,7 +39,8 @@ def relevance_mass(
             full, a box outside, or none or both of `masks` and `boxes`.
 
     Reference: Arras et al., "CLEVR-XAI: A benchmark dataset for the ground
-    truth evaluation of neural network explanations", 2022.
+    truth evaluation of neural network explanations", 2022. Quantus's
+    `RelevanceMassAccuracy` with `abs=True`.
 
     Example:
 
@@ -81,7 +82,8 @@ def relevance_rank(
         ValueError: as `relevance_mass`.
 
     Reference: Arras et al., "CLEVR-XAI: A benchmark dataset for the ground
-    truth evaluation of neural network explanations", 2022.
+    truth evaluation of neural network explanations", 2022. Quantus's
+    `RelevanceRankAccuracy` with `abs=True`.
 
     Example:
 
@@ -123,7 +125,8 @@ def pointing_game(
         ValueError: as `relevance_mass`.
 
     Reference: Zhang et al., "Top-down neural attention by excitation
-    backprop", 2018.
+    backprop", 2018. Quantus's `PointingGame` with `abs=True`, but for maps
+    that are all zero.
 
     Example:
 

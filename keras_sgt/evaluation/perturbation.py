@@ -149,7 +149,8 @@ def deletion(
             probabilities.
 
     Reference: Petsiuk et al., "RISE: Randomized input sampling for
-    explanation of black-box models", BMVC 2018.
+    explanation of black-box models", BMVC 2018. At levels of equal steps
+    the curve is that of Quantus's `PixelFlipping`.
 
     Example:
 

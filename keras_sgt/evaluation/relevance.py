@@ -21,6 +21,8 @@ def pooled(attributions, channel_axis="auto", ranking="absolute"):
         Floats shaped like `attributions`, with length 1 along the channels.
     """
     checks.choice("ranking", ranking, RANKINGS)
+    if attributions.dtype.kind != "f":
+        attributions = attributions.astype("float64")
     axis = pooled_axis(channel_axis, attributions.ndim)
     if axis is not None:
         attributions = attributions.mean(axis, keepdims=True)
@@ -90,20 +92,26 @@ def first_set(rows, ordered, counts):
         Integers shaped like `rows`, `sets` where none does. Of equal entries,
         the first comes first.
     """
-    features = rows.shape[1]
     found = np.zeros(rows.shape, np.min_scalar_type(counts.shape[1]))
-    # The least value of each set: sorting values is ten times as fast as
-    # sorting positions, and these are needed only where a set ends in a tie.
+    # A set is known by its least value: sorting values is ten times as fast
+    # as sorting positions, which matter only where a set ends among equals.
     least = np.take_along_axis(ordered, np.maximum(counts - 1, 0), 1)
     least = np.where(counts > 0, least, np.inf)
-    for value in least.T:
+    after = np.minimum(counts, rows.shape[1] - 1)
+    tied = least == np.take_along_axis(ordered, after, 1)
+    for i, value in enumerate(least.T):
         found += rows < value[:, None]
-    after = np.take_along_axis(ordered, np.minimum(counts, features - 1), 1)
-    tied = ((least == after) & (counts < features)).any(1)
-    if tied.any():
-        ranks = ranking(rows[tied])
-        found[tied] = sum(ranks >= size[:, None] for size in counts[tied].T)
+        some = np.flatnonzero(tied[:, i])
+        if some.size:
+            found[some] += _late(rows[some], value[some], counts[some, i])
     return found
+
+
+def _late(rows, value, count):
+    """Which of the entries equal to `value` the first `count` leave out."""
+    equal = rows == value[:, None]
+    room = count - (rows > value[:, None]).sum(1)
+    return equal & (np.cumsum(equal, 1, dtype="int32") > room[:, None])
 
 
 def ranking(rows):

@@ -26,7 +26,8 @@ def gini(attributions, channel_axis=None):
 
     Reference: Hurley and Rickard, "Comparing measures of sparsity", 2009;
     Chalasani et al., "Concise explanations of neural networks using
-    adversarial training", ICML 2020.
+    adversarial training", ICML 2020. Quantus's `Sparseness`, which adds 1e-7
+    to each magnitude.
 
     Example:
 
