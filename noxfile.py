@@ -8,7 +8,11 @@ import nox
 
 # The newest build of PyTorch for the CPU that needs no CUDA packages.
 PINNED = {"tensorflow": [], "jax": [], "torch": ["torch==2.13.0"]}
-EXTRAS = {"tensorflow": "tensorflow,data", "jax": "jax", "torch": "torch"}
+EXTRAS = {
+    "tensorflow": "tensorflow,data",
+    "jax": "jax",
+    "torch": "torch,reference",
+}
 
 nox.options.reuse_existing_virtualenvs = True
 
