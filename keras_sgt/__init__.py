@@ -1,6 +1,6 @@
 """Saliency guided training for Keras 3."""
 
-from keras_sgt import backend, divergences, evaluation, masking
+from keras_sgt import backend, callbacks, divergences, evaluation, masking
 from keras_sgt.model import SaliencyGuidedModel
 
 __version__ = "0.1.0"
@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 __all__ = [
     "SaliencyGuidedModel",
     "backend",
+    "callbacks",
     "divergences",
     "evaluation",
     "masking",

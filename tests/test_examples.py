@@ -7,6 +7,7 @@ import re
 import runpy
 
 import matplotlib.image
+import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -16,16 +17,28 @@ def quickstart():
     return runpy.run_path(str(ROOT / "examples" / "quickstart.py"))
 
 
-def test_readme_snippets(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(
-        r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
-    )
+def run_snippets(document):
+    text = (ROOT / document).read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert blocks
     namespace = {}
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), namespace)
+        exec(compile(block, document, "exec"), namespace)
+    return namespace
+
+
+def test_readme_snippets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_snippets("README.md")
     assert (tmp_path / "explainable.keras").exists()
+
+
+def test_guide_to_masking():
+    guided = run_snippets("docs/masking.md")["guided"]
+    guided.compile("sgd", "mse")
+    x = np.random.default_rng(0).random((4, 32, 32, 3), dtype="float32")
+    masked = guided.mask_on_batch(x, np.zeros((4, 10)))
+    assert (masked != x).any(-1).reshape(4, -1).sum(1).tolist() == [512] * 4
 
 
 def test_quickstart(tmp_path, capsys):

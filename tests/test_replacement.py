@@ -58,6 +58,18 @@ def test_a_table_takes_its_columns_ranges_over_the_batch():
     assert (y != x).any(axis=0).all()
 
 
+def test_marginal_draws_from_the_column():
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.integers(0, 3, 300), rng.integers(10, 14, 300)], 1)
+    y = replaced("marginal", x.astype("float32"))
+    for column, old in zip(y.T, x.T):
+        values, counts = np.unique(column, return_counts=True)
+        kinds, expected = np.unique(old, return_counts=True)
+        np.testing.assert_array_equal(values, kinds)
+        assert np.abs(counts - expected).max() < 50  # 6 deviations
+    assert (y != x).any(axis=0).all()
+
+
 def test_constant_and_constant_images(x):
     x = x.astype("float32")
     np.testing.assert_array_equal(replaced(masking.Constant(7), x), x * 0 + 7)

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / "keras_sgt"
 FRAMEWORKS = {"tensorflow", "jax", "torch"}
 # Upper rooms may use lower ones, never the other way round.
-FLOORS = ["backend", "divergences", "masking", "heads", "model"]
+FLOORS = ["backend", "divergences", "masking", "heads", "model", "callbacks"]
 
 
 def imports(path):

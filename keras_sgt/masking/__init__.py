@@ -4,6 +4,7 @@ from keras_sgt.masking.masking import FeatureMasking
 from keras_sgt.masking.replacement import (
     Constant,
     Gaussian,
+    Marginal,
     Mean,
     Replacement,
     Uniform,
@@ -15,6 +16,7 @@ __all__ = [
     "Constant",
     "FeatureMasking",
     "Gaussian",
+    "Marginal",
     "Mean",
     "PreviousToken",
     "RandomToken",

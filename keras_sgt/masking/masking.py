@@ -28,7 +28,8 @@ class FeatureMasking(keras.layers.Layer):
               that a claim about saliency guided training has to beat.
             - `"reversed"`: the largest gradients.
         replacement: what takes their place: `"uniform"`, `"gaussian"`,
-            `"mean"`, `"constant"`, or a `keras_sgt.masking.Replacement`.
+            `"mean"`, `"constant"`, `"marginal"`, or a
+            `keras_sgt.masking.Replacement`.
             Defaults to `"uniform"`.
         channel_axis: int or tuple of ints, the axes over which saliency is
             averaged and which share one mask. `None` makes every entry its

@@ -183,7 +183,32 @@ class Constant(Replacement):
         return {**super().get_config(), "value": self.value}
 
 
+@keras.saving.register_keras_serializable(package="keras_sgt")
+class Marginal(Replacement):
+    """The value of the same feature in another sample of the batch.
+
+    Draws each feature from its own column of the batch, which keeps the codes
+    of categories valid and distributions as they are: for tables.
+
+    Args:
+        seed: int. Defaults to a random one.
+
+    Example:
+
+    >>> import keras_sgt
+    >>> masking = keras_sgt.masking.FeatureMasking(replacement="marginal")
+    """
+
+    def call(self, inputs, mask, saliency):
+        shape = ops.shape(inputs)
+        samples = keras.random.randint(
+            shape, 0, shape[0], seed=self.seed_generator
+        )
+        return ops.take_along_axis(inputs, samples, axis=0)
+
+
 _BY_NAME = {
+    "marginal": Marginal,
     "uniform": Uniform,
     "gaussian": Gaussian,
     "mean": Mean,
@@ -196,7 +221,7 @@ def get(identifier, seed=None):
 
     Args:
         identifier: a `Replacement`, its config, or one of `"uniform"`,
-            `"gaussian"`, `"mean"`, `"constant"`.
+            `"gaussian"`, `"mean"`, `"constant"`, `"marginal"`.
         seed: int, the seed of a replacement made from its name.
 
     Returns:
