@@ -15,8 +15,9 @@ DTYPES = ["float16", "bfloat16", "float32"]
 if keras.backend.backend() != "jax":
     DTYPES.append("float64")
 
-# Few shapes: a new one is a new XLA program.
-SHAPES = [(1, 1), (3, 7), (2, 64), (4, 3, 5)]
+# Few shapes: a new one is a new XLA program. Rows of more than 1,023 features
+# are bisected another way.
+SHAPES = [(1, 1), (3, 7), (2, 64), (4, 3, 5), (2, 1100)]
 
 
 def reference(saliency, k):

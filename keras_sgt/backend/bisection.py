@@ -9,6 +9,10 @@ import keras
 import numpy as np
 from keras import ops
 
+# Three counts of at most `_FIELD` fit in one int32.
+_FIELD_BITS = 10
+_FIELD = 2**_FIELD_BITS - 1
+
 
 def lowest(bits, k):
     """Marks exactly the `k` lowest of each row, the first of equals first.
@@ -53,15 +57,39 @@ def _first(marked, count):
 
 def _bisect(values, k, start, bits):
     """The largest integer with at most `k` of each row below it."""
+    n = values.shape[1]
+    if n is not None and n <= _FIELD:
+        return _bisect_by_quarters(values, k, start, bits)
 
     def halve(i, low):
-        step = ops.left_shift(
-            ops.ones_like(low), ops.cast(bits - 1 - i, low.dtype)
-        )
-        middle = low + step
+        middle = low + _power_of_two(bits - 1 - i, low)
         return ops.where(_count(values < middle) <= k, middle, low)
 
     return ops.fori_loop(0, bits, halve, start)
+
+
+def _bisect_by_quarters(values, k, start, bits):
+    """Two bits a pass: short rows' three counts fit in one integer."""
+    passes = (bits + 1) // 2
+
+    def quarter(i, low):
+        step = _power_of_two(2 * (passes - 1 - i), low)
+        packed = ops.zeros_like(values, dtype="int32")
+        for j in range(3):
+            below = ops.cast(values < low + (j + 1) * step, "int32")
+            packed = packed + ops.left_shift(below, j * _FIELD_BITS)
+        packed = ops.sum(packed, axis=1, keepdims=True)
+        for j in range(3):
+            counted = ops.right_shift(packed, j * _FIELD_BITS)
+            enough = ops.bitwise_and(counted, _FIELD) <= k
+            low = low + ops.where(enough, step, 0)
+        return low
+
+    return ops.fori_loop(0, passes, quarter, start)
+
+
+def _power_of_two(exponent, like):
+    return ops.left_shift(ops.ones_like(like), ops.cast(exponent, like.dtype))
 
 
 def _count(marked):
