@@ -6,7 +6,7 @@ import typing
 import keras
 from keras import ops
 
-from keras_sgt import divergences
+from keras_sgt import backend, divergences
 from keras_sgt.divergences import BernoulliKL, CategoricalKL
 
 _SOFTMAX = (keras.activations.softmax, ops.softmax)
@@ -204,25 +204,15 @@ def recorded_logits(model):
                 return logits
         return None
 
-    # The instances' own dictionaries: Keras tracks nothing, torch registers
-    # nothing, and taking the entries out again restores the layers.
-    replaced = []
-    for layer in model._flatten_layers(include_self=False):
-        attributes = vars(layer)
-        if attributes.get("activation") in _SOFTMAX + _SIGMOID:
-            replaced.append((attributes, "activation", layer.activation))
-            attributes["activation"] = recording(layer.activation)
-        elif isinstance(layer, keras.layers.Softmax):
-            replaced.append((attributes, "call", None))
-            attributes["call"] = recording(layer.call)
-    try:
+    with contextlib.ExitStack() as stack:
+        for layer in model._flatten_layers(include_self=False):
+            if vars(layer).get("activation") in _SOFTMAX + _SIGMOID:
+                changed = backend.replaced(layer, "activation", recording)
+                stack.enter_context(changed)
+            elif isinstance(layer, keras.layers.Softmax):
+                changed = backend.replaced(layer, "call", recording)
+                stack.enter_context(changed)
         yield logits_of
-    finally:
-        for attributes, name, original in replaced:
-            if original is None:
-                del attributes[name]
-            else:
-                attributes[name] = original
 
 
 def label_score(divergence, y, outputs, logits_of):

@@ -148,12 +148,13 @@ class SaliencyGuidedModel(keras.Model):
             return _without(self._divergence_tracker, super().train_step(*args))
         *state, data = args  # on JAX, the values of all variables come first
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        masked, state = self._mask_and_state(x, y, state)
-        token = _masked_inputs.set(masked)
-        try:
-            return super().train_step(*state, data)
-        finally:
-            _masked_inputs.reset(token)
+        with backend.shared_forward(self):
+            masked, state = self._mask_and_state(x, y, state)
+            token = _masked_inputs.set(masked)
+            try:
+                return super().train_step(*state, data)
+            finally:
+                _masked_inputs.reset(token)
 
     def make_train_function(self, force=False):
         if self.train_function is None or force:

@@ -593,3 +593,40 @@ class TestBadInput:
         )
         with pytest.raises(ValueError, match="do not exist"):
             guided.fit(*images, verbose=0)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="XLA finds what is the same"
+)
+@pytest.mark.parametrize(
+    ("first", "forwards"), [(layers.ReLU(), 2), (layers.Dropout(0.5), 3)]
+)
+def test_what_training_repeats_is_computed_once(first, forwards):
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Convolutions(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.count += func is torch.ops.aten.convolution.default
+            return func(*args, **(kwargs or {}))
+
+    convolution = layers.Conv2D(8, 3, activation="relu")
+    model = keras.Sequential(
+        [
+            keras.Input((9, 9, 1)),
+            first,
+            convolution,
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+    guided = keras_sgt.SaliencyGuidedModel(model)
+    guided.compile("sgd", "mse")
+    batch = np.ones((4, 9, 9, 1)), np.ones((4, 3))
+    guided.train_on_batch(*batch)  # builds optimizer and metrics
+    with Convolutions() as forward:
+        guided.train_on_batch(*batch)
+    assert forward.count == forwards
+    assert "call" not in vars(convolution)

@@ -4,15 +4,21 @@ Every module of this package offers the same names:
 
 - `input_gradients(function, inputs)`: gradients of a scalar function with
   respect to its inputs (a tensor or a nest of them).
+- `replaced(layer, name, change)`: a context in which a layer has another
+  attribute.
 - `lowest(values, k)`: exactly the k lowest of each row.
 - `replica_count()`: how many replicas share one step of training.
 - `keep_state(model, train_function)`: a train function that leaves the model
   as it was when a step raises.
+- `shared_forward(model)`: a context in which the saliency pass and training
+  compute once what is the same in both.
 - `TRACED`: whether steps are traced, so that numbers that change between
   steps have to be variables.
 """
 
 import keras
+
+from keras_sgt.backend import patching
 
 match keras.backend.backend():
     case "tensorflow":
@@ -31,5 +37,7 @@ match keras.backend.backend():
 input_gradients = _backend.input_gradients
 keep_state = _backend.keep_state
 lowest = _backend.lowest
+replaced = patching.replaced
 replica_count = _backend.replica_count
+shared_forward = _backend.shared_forward
 TRACED = _backend.TRACED

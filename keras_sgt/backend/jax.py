@@ -1,3 +1,4 @@
+import contextlib
 import functools
 
 import jax
@@ -22,6 +23,10 @@ def lowest(values, k):
 
 def replica_count():
     return 1  # one program over all devices
+
+
+def shared_forward(model):
+    return contextlib.nullcontext()  # the compiler finds what is the same
 
 
 def keep_state(model, train_function):

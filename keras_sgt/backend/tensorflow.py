@@ -1,3 +1,4 @@
+import contextlib
 import functools
 
 import tensorflow as tf
@@ -26,6 +27,10 @@ def lowest(values, k):
 
 def replica_count():
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def shared_forward(model):
+    return contextlib.nullcontext()  # the compiler finds what is the same
 
 
 def keep_state(model, train_function):

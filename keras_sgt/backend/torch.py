@@ -1,6 +1,10 @@
 import keras
 import torch
 
+from keras_sgt.backend.sharing import saliency_pass, shared_forward
+
+__all__ = ["shared_forward"]
+
 TRACED = False
 
 
@@ -9,9 +13,14 @@ def input_gradients(function, inputs):
         inputs = keras.tree.map_structure(
             lambda x: x.detach().requires_grad_(), inputs
         )
-        flat = keras.tree.flatten(inputs)
+        with saliency_pass() as keep_graph:
+            score = function(inputs)
         gradients = torch.autograd.grad(
-            function(inputs), flat, allow_unused=True, materialize_grads=True
+            score,
+            keras.tree.flatten(inputs),
+            retain_graph=keep_graph,
+            allow_unused=True,
+            materialize_grads=True,
         )
     return keras.tree.pack_sequence_as(inputs, gradients)
 

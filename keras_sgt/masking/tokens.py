@@ -1,7 +1,5 @@
 """Masking of token ids, ranked at the output of their embedding."""
 
-import contextlib
-
 import keras
 from keras import ops
 
@@ -290,21 +288,17 @@ def _gradient_at(layer, score, inputs, ids):
     return backend.input_gradients(shifted_score, nothing)
 
 
-@contextlib.contextmanager
 def _added_to_output(layer, shift):
-    original = layer.call
+    def adding(original):
+        def call(*args, **kwargs):
+            output = original(*args, **kwargs)
+            # A layer that also projects back onto the vocabulary is left
+            # alone when it does.
+            return output if kwargs.get("reverse") else output + shift
 
-    def call(*args, **kwargs):
-        output = original(*args, **kwargs)
-        # A layer that also projects back onto the vocabulary is left alone
-        # when it does.
-        return output if kwargs.get("reverse") else output + shift
+        return call
 
-    vars(layer)["call"] = call
-    try:
-        yield
-    finally:
-        del vars(layer)["call"]
+    return backend.replaced(layer, "call", adding)
 
 
 def _check_options(ranking, padding, pooling):
