@@ -147,7 +147,10 @@ class SaliencyGuidedModel(keras.Model):
         if self.kl_weight == 0:
             return _without(self._divergence_tracker, super().train_step(*args))
         *state, data = args  # on JAX, the values of all variables come first
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        # Once, so that both passes are given the same tensors.
+        x, y = keras.tree.map_structure(_tensor, (x, y))
+        data = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
         with backend.shared_forward(self):
             masked, state = self._mask_and_state(x, y, state)
             token = _masked_inputs.set(masked)
@@ -222,7 +225,6 @@ class SaliencyGuidedModel(keras.Model):
 
     def _mask_and_state(self, x, y, state):
         x, y = self._share((x, y))
-        x, y = keras.tree.map_structure(_tensor, (x, y))
         if not state:
             return self._mask(x, y, state_mapping=[]), state
         trainable, non_trainable, *rest = state[0]
@@ -491,8 +493,10 @@ def _check_finite(saliency):
 
 def _tensor(x):
     """A tensor as `fit` would make it: floats of NumPy become floatx."""
-    if x is None or ops.is_tensor(x):
-        return x
+    if x is None:
+        return None
+    if ops.is_tensor(x):
+        return ops.convert_to_tensor(x)  # on the device of the model
     if keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
         return ops.convert_to_tensor(x, dtype=keras.config.floatx())
     return ops.convert_to_tensor(x)
