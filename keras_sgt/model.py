@@ -12,6 +12,27 @@ from keras import ops
 from keras_sgt import backend, heads
 from keras_sgt.masking import FeatureMasking
 
+
+def _noting_class_weight(method):
+    """Class weights are for the supervised loss, not for the divergence.
+
+    Keras turns them into sample weights, which are for both; whether that is
+    what sample weights are has to be known in the step.
+    """
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def noting(self, *args, **kwargs):
+        arguments = signature.bind(self, *args, **kwargs).arguments
+        weighted = arguments.get("class_weight") is not None
+        if weighted != self._class_weighted:
+            self._class_weighted = weighted
+            self.train_function = None  # another program
+        return method(self, *args, **kwargs)
+
+    return noting
+
+
 # X̃ of the step under way, on its way from `train_step` to `compute_loss`. A
 # context variable, because replicas of one model step in threads of their own.
 _masked_inputs = contextvars.ContextVar("masked_inputs", default=None)
@@ -67,6 +88,9 @@ class SaliencyGuidedModel(keras.Model):
             Defaults to `1.0`.
         seed: int, the seed of the default masking. Defaults to a random one.
         name: name of the model.
+        masked_statistics: bool, whether the masked batch enters the moving
+            statistics of batch normalisation too, after the clean one, as in
+            the authors' code. Defaults to `True`.
 
     Raises:
         ValueError: for arguments out of their range, at construction; in
@@ -100,6 +124,8 @@ class SaliencyGuidedModel(keras.Model):
         batch_fraction=1.0,
         seed=None,
         name=None,
+        *,
+        masked_statistics=True,
         **kwargs,
     ):
         if "inputs" in kwargs or "outputs" in kwargs:
@@ -123,7 +149,9 @@ class SaliencyGuidedModel(keras.Model):
         self.divergence = divergence
         self.saliency_target = saliency_target
         self.batch_fraction = batch_fraction
+        self.masked_statistics = masked_statistics
         self.seed = seed
+        self._class_weighted = False
         self._stride = _stride(batch_fraction)
         self._kl_weight = _checked_weight(kl_weight)
         self._mask_fraction = _checked_fraction(mask_fraction)
@@ -142,6 +170,9 @@ class SaliencyGuidedModel(keras.Model):
         return self.model(inputs)
 
     # Training: Algorithm 1.
+
+    fit = _noting_class_weight(keras.Model.fit)
+    train_on_batch = _noting_class_weight(keras.Model.train_on_batch)
 
     def train_step(self, *args):
         if self.kl_weight == 0:
@@ -177,7 +208,9 @@ class SaliencyGuidedModel(keras.Model):
         masked = _masked_inputs.get()
         if not training or masked is None:
             return loss
-        masked_pred = self._predict(masked, training=True)
+        masked_pred = self._predict_masked(masked)
+        if self._class_weighted:
+            sample_weight = None
         divergence = self._heads.divergence(
             self._share(y_pred),
             masked_pred,
@@ -265,6 +298,25 @@ class SaliencyGuidedModel(keras.Model):
         if _takes_training(type(self).call):
             return self(inputs, training=training)
         return self(inputs)
+
+    def _predict_masked(self, masked):
+        if self.masked_statistics:
+            return self._predict(masked, training=True)
+        statistics = [(v, ops.copy(v.value)) for v in self._statistics()]
+        outputs = self._predict(masked, training=True)
+        for variable, value in statistics:
+            variable.assign(value)
+        return outputs
+
+    def _statistics(self):
+        """The weights that training updates by other means than gradients."""
+        frozen = {
+            id(weight)
+            for layer in self._flatten_layers()
+            if not layer.trainable
+            for weight in layer.weights
+        }
+        return [v for v in self.non_trainable_weights if id(v) not in frozen]
 
     def _share(self, batch):
         """The share of the batch that is regularised."""
@@ -365,6 +417,7 @@ class SaliencyGuidedModel(keras.Model):
             "divergence": self.divergence,
             "saliency_target": self.saliency_target,
             "batch_fraction": self.batch_fraction,
+            "masked_statistics": self.masked_statistics,
         }
         return {
             key: keras.saving.serialize_keras_object(value)

@@ -264,6 +264,44 @@ class TestWeightsOfSamples:
             for a, b in zip(weights, half):
                 np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
+    def test_class_weights_enter_the_supervised_loss_only(self):
+        x, y = floats(10), classes(3)
+        weights = {0: 0.5, 1: 3.0, 2: 10.0}
+        plain, _ = self.trained(x, y)
+        weighted, _ = self.trained(x, y, class_weight=weights)
+        assert weighted["divergence"] == pytest.approx(plain["divergence"])
+        sample_weight = np.array([weights[label] for label in y])
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((10,)), layers.Dense(3)])
+        model.compile("sgd", CROSSENTROPY)
+        supervised = model.test_on_batch(x, y, sample_weight=sample_weight)
+        assert weighted["loss"] == pytest.approx(
+            supervised + plain["divergence"], rel=1e-5
+        )
+
+    def test_class_weights_come_and_go(self):
+        """One `fit` with sample weights, the next with class weights."""
+        x, y = floats(10), classes(3)
+        weights = {0: 0.5, 1: 3.0, 2: 10.0}
+        sample_weight = np.array([weights[label] for label in y])
+        model = keras.Sequential([keras.Input((10,)), layers.Dense(3)])
+        guided = keras_sgt.SaliencyGuidedModel(
+            model, masking=keras_sgt.masking.FeatureMasking(replacement="mean")
+        )
+        guided.compile(keras.optimizers.SGD(0.0), CROSSENTROPY)
+
+        def divergence(**options):
+            history = guided.fit(x, y, epochs=2, verbose=0, **options).history
+            return history["divergence"][-1]
+
+        by_sample = divergence(sample_weight=sample_weight)
+        by_class = divergence(class_weight=weights)
+        assert by_class != pytest.approx(by_sample, rel=0.05)
+        assert divergence() == pytest.approx(by_class)
+        assert divergence(sample_weight=sample_weight) == pytest.approx(
+            by_sample
+        )
+
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision(policy):
@@ -318,6 +356,29 @@ def test_steps_per_execution():
     guided.compile("adam", CROSSENTROPY, steps_per_execution=2)
     history = guided.fit(x, y, batch_size=2, verbose=0).history
     assert history["divergence"][0] > 0
+
+
+@pytest.mark.parametrize("masked_statistics", [True, False])
+def test_moving_statistics(masked_statistics):
+    """Those of the clean batch, and after it those of the masked one."""
+    normalisation = layers.BatchNormalization(momentum=0.5)
+    model = keras.Sequential(
+        [keras.Input((6,)), normalisation, layers.Dropout(0.5), layers.Dense(3)]
+    )
+    x, y = floats(6), classes(3)
+    guided = keras_sgt.SaliencyGuidedModel(
+        model,
+        masking=keras_sgt.masking.FeatureMasking(replacement="mean"),
+        masked_statistics=masked_statistics,
+    )
+    guided.compile("sgd", CROSSENTROPY)
+    masked = guided.mask_on_batch(x, y)
+    guided.train_on_batch(x, y)
+    expected = 0.5 * x.mean(0)
+    if masked_statistics:
+        expected = 0.5 * expected + 0.5 * masked.mean(0)
+    found = ops.convert_to_numpy(normalisation.moving_mean)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_frozen_layers_stay():
