@@ -274,11 +274,17 @@ class SaliencyGuidedModel(keras.Model):
 
     def _mask(self, x, y, state_mapping):
         """X̃: the least salient features of `x` replaced, a constant."""
+        half = any(
+            layer.compute_dtype == "float16" for layer in self._flatten_layers()
+        )
+        # Small gradients vanish in float16, and ties would be masked by their
+        # position. A ranking knows no scale.
+        scale = 2.0**8 if half else 1.0
 
         def score(inputs):
             # The saliency pass leaves no trace: no statistics, no losses.
             with keras.StatelessScope(state_mapping):
-                return self._score(inputs, y)
+                return scale * self._score(inputs, y)
 
         saliency = self.masking.saliency(score, x, self)
         if self.run_eagerly:

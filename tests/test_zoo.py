@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from sklearn.datasets import load_digits
 
 import keras_sgt
 
@@ -317,6 +318,92 @@ def test_mixed_precision(policy):
     assert history["divergence"][0] > 0
     scaled = isinstance(guided.optimizer, keras.optimizers.LossScaleOptimizer)
     assert scaled == (policy == "mixed_float16")
+
+
+class Marked(keras_sgt.masking.Replacement):
+    """Shows which features are masked."""
+
+    def call(self, inputs, mask, saliency):
+        return ops.full_like(inputs, NAN)
+
+
+class TestFloat16:
+    def masked(self, policy, network, x, y):
+        """Where the features are that one step would mask."""
+        keras.config.set_dtype_policy(policy)
+        try:
+            model = network()
+            masking = keras_sgt.masking.FeatureMasking(replacement=Marked())
+            guided = keras_sgt.SaliencyGuidedModel(model, masking=masking)
+            guided.compile("adam", CROSSENTROPY)
+            return np.isnan(guided.mask_on_batch(x, y))
+        finally:
+            keras.config.set_dtype_policy("float32")
+
+    def test_gradients_too_small_for_float16_are_ranked(self):
+        """The gradients of a linear model are its weights."""
+        weights = np.random.default_rng(0).normal(size=(40, 3))
+
+        def network():
+            model = keras.Sequential(
+                [
+                    keras.Input((40,)),
+                    layers.Rescaling(2.0**-13),
+                    layers.Rescaling(2.0**-13),
+                    layers.Dense(3, use_bias=False),
+                ]
+            )
+            model.set_weights([weights])
+            return model
+
+        x, y = floats(40), classes(3)
+        found = self.masked("mixed_float16", network, x, y)
+        expected = np.zeros_like(found)
+        lowest = np.argsort(weights.T[y], axis=1)[:, :20]
+        np.put_along_axis(expected, lowest, True, axis=1)
+        assert (found == expected).mean() > 0.9
+
+    def test_the_masks_and_accuracy_of_float32(self):
+        """A convolutional network on scikit-learn's digits."""
+        x, y = load_digits(return_X_y=True)
+        x = (x.reshape(-1, 8, 8, 1) / 16).astype("float32")
+
+        def network():
+            return keras.Sequential(
+                [
+                    keras.Input((8, 8, 1)),
+                    layers.Conv2D(16, 3, activation="relu"),
+                    layers.MaxPooling2D(),
+                    layers.Flatten(),
+                    layers.Dense(10),
+                ]
+            )
+
+        def trained(policy):
+            keras.utils.set_random_seed(0)
+            keras.config.set_dtype_policy(policy)
+            try:
+                guided = keras_sgt.SaliencyGuidedModel(network(), seed=0)
+                guided.compile("adam", CROSSENTROPY)
+                guided.fit(x[:1000], y[:1000], epochs=12, verbose=0)
+            finally:
+                keras.config.set_dtype_policy("float32")
+            outputs = guided.predict(x[1000:], verbose=0, batch_size=797)
+            return guided.model, (outputs.argmax(1) == y[1000:]).mean()
+
+        full, full_accuracy = trained("float32")
+        _, half_accuracy = trained("mixed_float16")
+        assert half_accuracy > full_accuracy - 0.01
+
+        def same_weights():
+            model = network()
+            model.set_weights(full.get_weights())
+            return model
+
+        test = x[1000:], y[1000:]
+        one = self.masked("float32", same_weights, *test)
+        other = self.masked("mixed_float16", same_weights, *test)
+        assert (one == other).mean() > 0.99
 
 
 def test_regularisers_count_once():
