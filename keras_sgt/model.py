@@ -90,7 +90,8 @@ class SaliencyGuidedModel(keras.Model):
         name: name of the model.
         masked_statistics: bool, whether the masked batch enters the moving
             statistics of batch normalisation too, after the clean one, as in
-            the authors' code. Defaults to `True`.
+            the authors' code. Without it predictions were more accurate
+            (benchmarks/batch_normalisation.py). Defaults to `False`.
 
     Raises:
         ValueError: for arguments out of their range, at construction; in
@@ -125,7 +126,7 @@ class SaliencyGuidedModel(keras.Model):
         seed=None,
         name=None,
         *,
-        masked_statistics=True,
+        masked_statistics=False,
         **kwargs,
     ):
         if "inputs" in kwargs or "outputs" in kwargs:

@@ -41,7 +41,66 @@ def test_fraction_schedule(images):
     assert watching.fractions == [0.25, 0.125, 0.0625]
 
 
+class Told(keras.callbacks.Callback):
+    """Puts a value for each epoch into the logs, as a metric would."""
+
+    def __init__(self, values):
+        super().__init__()
+        self.values = values
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["told"] = self.values[epoch]
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("min", [0, 0.5, 0.7, 0.5, 0.3]), ("max", [0, 0.5, 0.3, 0.5, 0.7])],
+)
+def test_adaptive_fraction(images, mode, expected):
+    told = Told([9, 0.9, 1.1, 1.2, 0.0])
+    adaptive = callbacks.AdaptiveMaskFraction(
+        1.0, monitor="told", mode=mode, step=0.2, warmup=1
+    )
+    watching, model = Watching(), guided()
+    model.fit(
+        *images, epochs=5, verbose=0, callbacks=[watching, told, adaptive]
+    )
+    assert watching.fractions == pytest.approx(expected)
+
+
+def test_adaptive_fraction_keeps_its_bounds(images):
+    model = guided()
+    for target, bound in ((1e9, 0.6), (-1.0, 0.4)):
+        adaptive = callbacks.AdaptiveMaskFraction(
+            target, step=0.3, minimum=0.4, maximum=0.6
+        )
+        model.fit(*images, epochs=3, verbose=0, callbacks=[adaptive])
+        assert model.mask_fraction == bound
+
+
+def test_adaptive_fraction_on_plain_training(images):
+    model = guided()
+    model.kl_weight = 0
+    adaptive = callbacks.AdaptiveMaskFraction(1.0)
+    model.fit(*images, verbose=0, callbacks=[adaptive])
+    assert model.mask_fraction == 0.5
+
+
 def test_bad_input(images):
+    for options in (
+        {"mode": "auto"},
+        {"step": 0},
+        {"minimum": 0.6, "maximum": 0.5},
+        {"warmup": -1},
+    ):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            callbacks.AdaptiveMaskFraction(1.0, **options)
+    with pytest.raises(ValueError, match=r"no 'val_loss'.*'divergence'"):
+        guided().fit(
+            *images,
+            verbose=0,
+            callbacks=[callbacks.AdaptiveMaskFraction(1.0, "val_loss")],
+        )
     for epochs in (0, 1.5, "three"):
         with pytest.raises(ValueError, match="epochs"):
             callbacks.KLWeightWarmup(epochs)
