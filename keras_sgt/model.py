@@ -243,7 +243,8 @@ class SaliencyGuidedModel(keras.Model):
             NumPy array, or a nest of them, shaped like `x`.
 
         Raises:
-            ValueError: if the model is not compiled or labels are missing.
+            ValueError: if the model is not compiled, labels are missing, or
+                inputs are NaN or, for token ids, outside of the vocabulary.
         """
         if self._heads is None:
             raise ValueError(
@@ -251,6 +252,7 @@ class SaliencyGuidedModel(keras.Model):
                 "its outputs mean. Call `compile(loss=...)` first."
             )
         x, y = keras.tree.map_structure(_tensor, (x, y))
+        self.masking.check_inputs(x, self)
         if not self.built:
             self._predict(x, training=False)
         with keras.StatelessScope():
@@ -287,6 +289,8 @@ class SaliencyGuidedModel(keras.Model):
             with keras.StatelessScope(state_mapping):
                 return scale * self._score(inputs, y)
 
+        if self.run_eagerly:
+            self.masking.check_inputs(x, self)
         saliency = self.masking.saliency(score, x, self)
         if self.run_eagerly:
             _check_finite(saliency)

@@ -14,11 +14,12 @@ import keras
 import keras_sgt
 from keras import layers
 
-def train(batch_fraction):
+def train(batch_fraction, normalised=False):
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([
-        keras.Input((8,)), layers.Dense(5, activation="tanh"), layers.Dense(3)
-    ])
+    hidden = [layers.Dense(5, activation="tanh")]
+    if normalised:
+        hidden.append(layers.BatchNormalization())
+    model = keras.Sequential([keras.Input((8,)), *hidden, layers.Dense(3)])
     guided = keras_sgt.SaliencyGuidedModel(
         model, batch_fraction=batch_fraction,
         masking=keras_sgt.masking.FeatureMasking(
@@ -54,17 +55,21 @@ assert strategy.num_replicas_in_sync == 2
 alone = train(1.0)
 with strategy.scope():
     together = train(1.0)
+    normalised = train(1.0, normalised=True)
 compare(alone, together)
+# Each replica normalises its own part of the batch.
+assert all(np.isfinite(values).all() for values in normalised)
 """,
     "jax": """
 import jax
 assert len(jax.devices()) == 2
-alone = [train(1.0), train(0.25)]
+runs = [(1.0, False), (0.25, False), (1.0, True)]
+alone = [train(*run) for run in runs]
 keras.distribution.set_distribution(
     keras.distribution.DataParallel(devices=keras.distribution.list_devices())
 )
-for fraction, expected in zip((1.0, 0.25), alone):
-    compare(expected, train(fraction))
+for run, expected in zip(runs, alone):
+    compare(expected, train(*run))
 """,
 }
 

@@ -451,29 +451,6 @@ class TestSaliency:
         for a, variable in zip(before, guided.variables):
             np.testing.assert_array_equal(a, ops.convert_to_numpy(variable))
 
-    def test_batch_statistics_see_clean_then_masked(self, images):
-        """Twice a step, as in the authors' code: once for X, once for X̃."""
-        x, y = images
-        model = keras.Sequential(
-            [
-                keras.Input((8, 8, 1)),
-                layers.BatchNormalization(momentum=0.5),
-                layers.Flatten(),
-                layers.Dense(4, "softmax"),
-            ]
-        )
-        guided = compiled(
-            model,
-            masking=keras_sgt.masking.FeatureMasking(
-                replacement=keras_sgt.masking.Constant(9.0)
-            ),
-        )
-        masked = guided.mask_on_batch(x, y)
-        guided.train_on_batch(x, y)
-        expected = 0.5 * (0.5 * x.mean()) + 0.5 * masked.mean()
-        found = ops.convert_to_numpy(model.layers[0].moving_mean)
-        np.testing.assert_allclose(found, [expected], rtol=1e-4)
-
 
 @pytest.mark.parametrize(
     ("options", "message"),

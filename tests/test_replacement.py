@@ -50,6 +50,42 @@ def test_mean_and_gaussian_have_the_moments(x, per, axes):
     assert abs(z.std() - 1) < 0.05
 
 
+def test_uniform_in_a_given_range(x):
+    x = x.astype("float32")
+    y = replaced(masking.Uniform(low=-3, high=[0, 1, 2], seed=0), x)
+    assert y.min() >= -3
+    for channel, high in zip(np.moveaxis(y, -1, 0), [0, 1, 2]):
+        assert high - 0.1 < channel.max() <= high
+    y = replaced(masking.Uniform(low=x.min() - 1, seed=0), x)
+    assert (y <= x.max((1, 2), keepdims=True)).all()
+    with pytest.raises(ValueError, match=r"`low`.*high=\[1, -1\]"):
+        masking.Uniform(low=0, high=[1, -1])
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_previous_carries_the_last_kept_value(shared):
+    """Each channel its own, one entry at a time."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4, 9, 3)).astype("float32")
+    mask = rng.random((4, 9, 1 if shared else 3)) < 0.6
+    mask[1] = True
+    saliency = np.zeros(mask.shape, "float32")
+    saliency[:, 7:] = np.inf  # padding
+    mask[:, 7:] = False
+    spread = masking.Previous().call(
+        *(keras.ops.convert_to_tensor(a) for a in (x, mask, saliency))
+    )
+    found = np.where(mask, keras.ops.convert_to_numpy(spread), x)
+    expected = x.copy()
+    for i, t, f in np.argwhere(np.broadcast_to(mask, x.shape)):
+        kept = ~np.broadcast_to(mask, x.shape)[i, :7, f]
+        before = [s for s in np.flatnonzero(kept) if s < t]
+        if kept.any():
+            source = before[-1] if before else np.flatnonzero(kept)[0]
+            expected[i, t, f] = x[i, source, f]
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_a_table_takes_its_columns_ranges_over_the_batch():
     x = np.array([[0, 100], [1, 300], [0.5, 200]], "float32")
     y = replaced(masking.Uniform(seed=0), x)

@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 import keras_sgt
-from keras_sgt.masking import PreviousToken, RandomToken, TokenMasking
+from keras_sgt.masking import Previous, RandomToken, TokenMasking
 
 VOCABULARY, WIDTH, CLASSES, LENGTH = 30, 5, 3, 12
 
@@ -15,7 +15,7 @@ VOCABULARY, WIDTH, CLASSES, LENGTH = 30, 5, 3, 12
 def texts():
     """Ids from 1 up, padded with 0 to 12; one text has a single token."""
     rng = np.random.default_rng(0)
-    ids = rng.integers(1, VOCABULARY, (10, LENGTH))
+    ids = rng.integers(1, 20, (10, LENGTH))
     for row, length in zip(ids, [12, 11, 9, 7, 6, 5, 4, 3, 2, 1]):
         row[length:] = 0
     return ids.astype("int32"), (np.arange(10) % CLASSES).astype("int32")
@@ -117,23 +117,21 @@ def test_random_ranking_and_random_ids(texts):
     model = guided(
         bag_of_words(),
         ranking="random",
-        replacement=RandomToken(high=200, low=100),
+        replacement=RandomToken(high=VOCABULARY, low=20),
         seed=0,
     )
     found = model.mask_on_batch(ids, y)
     changed = found != ids
     np.testing.assert_array_equal(changed.sum(1), (ids != 0).sum(1) // 2)
-    assert (found[changed] >= 100).all()
+    assert (found[changed] >= 20).all()
     assert not changed[ids == 0].any()
 
 
-def test_previous_token_spreads_forwards_then_back():
+def test_previous_spreads_forwards_then_back():
     ids = np.array([[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6]])
     mask = np.array([[1, 0, 1, 1, 0, 1], [1, 1, 1, 1, 1, 1]], bool)
     saliency = np.zeros((2, 6), "float32")
-    spread = PreviousToken().call(
-        *(ops.array(a) for a in (ids, mask, saliency))
-    )
+    spread = Previous().call(*(ops.array(a) for a in (ids, mask, saliency)))
     np.testing.assert_array_equal(
         np.where(mask, ops.convert_to_numpy(spread), ids),
         [[2, 2, 2, 2, 5, 5], [1, 2, 3, 4, 5, 6]],
@@ -215,6 +213,38 @@ class TestBadInput:
         y = np.zeros(2, "int32")
         model = guided(bag_of_words())
         np.testing.assert_array_equal(model.mask_on_batch(ids, y), ids)
+
+    @pytest.mark.parametrize(
+        ("options", "argument"),
+        [
+            ({"special_ids": [2, 30]}, "special_ids"),
+            ({"padding": 30}, "padding"),
+            ({"replacement": 30}, "replacement"),
+            ({"replacement": RandomToken(31)}, "replacement"),
+        ],
+    )
+    def test_settings_outside_the_vocabulary(self, options, argument):
+        with pytest.raises(ValueError, match=rf"`{argument}`.*0 to 29.*\[30\]"):
+            guided(bag_of_words(), **options)
+
+    @pytest.mark.parametrize("outside", [-1, VOCABULARY])
+    def test_ids_outside_the_vocabulary(self, texts, outside):
+        ids, y = texts
+        ids[3, 2] = outside
+        model = guided(bag_of_words())
+        with pytest.raises(ValueError, match=f"0 to 29.*{outside}"):
+            model.mask_on_batch(ids, y)
+        model.run_eagerly = True
+        with pytest.raises(ValueError, match=f"0 to 29.*{outside}"):
+            model.train_on_batch(ids, y)
+
+    def test_padding_mask_of_another_shape(self, texts):
+        ids, _ = texts
+        masking = TokenMasking()
+        inputs = {"token_ids": ids, "padding_mask": ids[:, 1:] > 0}
+        model = bag_of_words()
+        with pytest.raises(ValueError, match=r"'padding_mask'.*\(10, 11\)"):
+            masking.saliency(None, inputs, model)
 
     def test_unknown_input(self, texts):
         ids, y = texts

@@ -6,11 +6,12 @@ from keras_sgt.masking.replacement import (
     Gaussian,
     Marginal,
     Mean,
+    Previous,
     Replacement,
     Uniform,
     get,
 )
-from keras_sgt.masking.tokens import PreviousToken, RandomToken, TokenMasking
+from keras_sgt.masking.tokens import RandomToken, TokenMasking
 
 __all__ = [
     "Constant",
@@ -18,7 +19,7 @@ __all__ = [
     "Gaussian",
     "Marginal",
     "Mean",
-    "PreviousToken",
+    "Previous",
     "RandomToken",
     "Replacement",
     "TokenMasking",

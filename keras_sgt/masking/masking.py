@@ -1,5 +1,7 @@
 """Which part of a batch is masked, and how: the function M_k of the paper."""
 
+import numbers
+
 import keras
 from keras import ops
 
@@ -8,6 +10,8 @@ from keras_sgt.masking import replacement as replacements
 from keras_sgt.masking import selection
 
 RANKINGS = ("signed", "absolute", "random", "reversed")
+PADDING_MASK = "padding_mask"
+INFINITY = float("inf")
 
 
 @keras.saving.register_keras_serializable(package="keras_sgt")
@@ -16,7 +20,9 @@ class FeatureMasking(keras.layers.Layer):
 
     For images, time series and tables: anything that a gradient can be taken
     with respect to. Exactly `⌊mask_fraction · n⌋` of each sample's n features
-    are replaced, ties broken by position.
+    are replaced, ties broken by position. Of several inputs each loses its own
+    share; those of a single feature, such as a dict of columns, are ranked
+    together.
 
     Args:
         ranking: what decides which features go first.
@@ -28,9 +34,8 @@ class FeatureMasking(keras.layers.Layer):
               that a claim about saliency guided training has to beat.
             - `"reversed"`: the largest gradients.
         replacement: what takes their place: `"uniform"`, `"gaussian"`,
-            `"mean"`, `"constant"`, `"marginal"`, or a
-            `keras_sgt.masking.Replacement`.
-            Defaults to `"uniform"`.
+            `"mean"`, `"constant"`, `"marginal"`, `"previous"`, or a
+            `keras_sgt.masking.Replacement`. Defaults to `"uniform"`.
         channel_axis: int or tuple of ints, the axes over which saliency is
             averaged and which share one mask. `None` makes every entry its
             own feature. `"auto"` pools the channels of images and volumes
@@ -42,6 +47,12 @@ class FeatureMasking(keras.layers.Layer):
         seed: int, for random rankings, and for a replacement given by its
             name. Defaults to a random one.
         name: name of the layer.
+        padding: which steps of a time series `(batch, steps, ...)` are
+            padding, which is neither ranked nor counted nor masked, and in no
+            statistic: those that an input `padding_mask` `(batch, steps)`
+            leaves out; else, for `"auto"`, those that a `keras.layers.Masking`
+            of the model would mask; for a float, those of which every entry
+            has that value; for `None`, none. Defaults to `"auto"`.
 
     Raises:
         ValueError: for a ranking or replacement that does not exist.
@@ -68,6 +79,7 @@ class FeatureMasking(keras.layers.Layer):
         inputs=None,
         seed=None,
         name=None,
+        padding="auto",
         **kwargs,
     ):
         if ranking not in RANKINGS:
@@ -81,17 +93,56 @@ class FeatureMasking(keras.layers.Layer):
                 "batch axis 0) or a tuple of axes. Received: "
                 f"channel_axis={channel_axis!r}"
             )
+        if not (padding in ("auto", None) or _is_number(padding)):
+            raise ValueError(
+                "`padding` has to be 'auto', None or the number that padded "
+                f"steps are filled with. Received: padding={padding!r}"
+            )
         super().__init__(name=name, autocast=False, **kwargs)
         self.ranking = ranking
         self.replacement = replacements.get(replacement, seed=seed)
         self.channel_axis = channel_axis
         self.inputs = inputs
         self.seed = seed
+        self.padding = padding
+        self._padding_value = None if padding == "auto" else padding
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 
     def check(self, model):
-        """Raises if the model is not one to be masked; any is."""
+        """Finds out what the model takes for padding.
+
+        Raises:
+            ValueError: if its `Masking` layers disagree.
+        """
+        if self.padding != "auto":
+            return
+        values = {
+            layer.mask_value
+            for layer in model._flatten_layers(include_self=False)
+            if isinstance(layer, keras.layers.Masking)
+        }
+        if len(values) > 1:
+            raise ValueError(
+                "The model's `Masking` layers have several values: "
+                f"{sorted(values)}. Pass the one of the padded steps: "
+                "`FeatureMasking(padding=...)`."
+            )
+        self._padding_value = next(iter(values), None)
+
+    def check_inputs(self, inputs, model=None):
+        """Raises if what is masked contains NaN.
+
+        Looks at the values, which a traced training step cannot do.
+        """
+        flat = keras.tree.flatten(inputs)
+        for i in self._chosen(inputs):
+            if bool(ops.any(ops.isnan(flat[i]))):
+                raise ValueError(
+                    "The inputs contain NaN, and with it every prediction and "
+                    "gradient would. Impute or drop missing values. Received: "
+                    f"an input of shape {tuple(flat[i].shape)} with NaN."
+                )
 
     def saliency(self, score, inputs, model=None):
         """The gradient of a score with respect to the inputs that are masked.
@@ -144,30 +195,83 @@ class FeatureMasking(keras.layers.Layer):
         """
         flat = keras.tree.flatten(inputs)
         saliency = saliency if isinstance(saliency, list) else [saliency]
-        for i in self._chosen(inputs):
-            flat[i] = self._mask(flat[i], saliency[i], mask_fraction)
+        chosen = self._chosen(inputs)
+        for i in chosen:
+            _check_float(flat[i])
+        columns = [i for i in chosen if set(flat[i].shape[1:]) <= {1}]
+        if len(columns) > 1:
+            table = [flat[i] for i in columns]
+            gradients = [saliency[i] for i in columns]
+            masked = self._mask_columns(table, gradients, mask_fraction)
+            for i, column in zip(columns, masked):
+                flat[i] = column
+            chosen = [i for i in chosen if i not in columns]
+        for i in chosen:
+            real = self._real(flat[i], inputs)
+            flat[i] = self._mask(flat[i], saliency[i], mask_fraction, real)
         return keras.tree.pack_sequence_as(inputs, flat)
 
-    def _mask(self, inputs, saliency, mask_fraction):
-        _check_float(inputs)
-        ranked = self._rank(inputs, saliency)
-        mask = selection.lowest_mask(ranked, mask_fraction)
+    def _mask(self, inputs, saliency, mask_fraction, real):
+        ranked = self._rank(inputs, saliency, real)
+        if real is None:
+            mask = selection.lowest_mask(ranked, mask_fraction)
+            return self._replace(inputs, mask, ranked)
+        mask = selection.lowest_mask(ranked, mask_fraction, ranked < INFINITY)
+        mask = ops.logical_and(mask, real)
+        return self._replace(inputs, mask, ops.where(real, ranked, INFINITY))
+
+    def _mask_columns(self, columns, saliency, mask_fraction):
+        """Inputs of one feature each, ranked together."""
+        ranked = [self._rank(*pair) for pair in zip(columns, saliency)]
+        rows = [ops.reshape(values, (-1, 1)) for values in ranked]
+        mask = selection.lowest_mask(
+            ops.concatenate(rows, axis=1), mask_fraction
+        )
+        masks = [
+            ops.reshape(mask[:, i], ops.shape(values))
+            for i, values in enumerate(ranked)
+        ]
+        return list(map(self._replace, columns, masks, ranked))
+
+    def _replace(self, inputs, mask, ranked):
         # Not through `__call__`, which takes `mask` for a padding mask.
         values = self.replacement.call(inputs, mask, ranked)
         return ops.where(mask, ops.cast(values, inputs.dtype), inputs)
 
-    def _rank(self, inputs, saliency):
+    def _rank(self, inputs, saliency, real=None):
+        """What decides; infinite for what is padding throughout."""
         axes = self._pooled_axes(len(inputs.shape))
         if self.ranking == "random":
             shape = list(ops.shape(inputs))
             for axis in axes:
                 shape[axis] = 1
-            return keras.random.uniform(shape, seed=self.seed_generator)
-        if self.ranking == "absolute":
-            saliency = ops.abs(saliency)
+            saliency = keras.random.uniform(shape, seed=self.seed_generator)
+        else:
+            if self.ranking == "absolute":
+                saliency = ops.abs(saliency)
+            if real is not None:
+                saliency = ops.where(real, saliency, 0)
+            if axes:
+                saliency = ops.mean(saliency, axis=axes, keepdims=True)
+            if self.ranking == "reversed":
+                saliency = -saliency
+        if real is None:
+            return saliency
         if axes:
-            saliency = ops.mean(saliency, axis=axes, keepdims=True)
-        return -saliency if self.ranking == "reversed" else saliency
+            real = ops.any(real, axis=axes, keepdims=True)
+        return ops.where(real, saliency, INFINITY)
+
+    def _real(self, tensor, inputs):
+        """`(batch, steps, 1)`, `False` for padding; `None` if all is real."""
+        if self.padding is None or len(tensor.shape) != 3:
+            return None
+        if isinstance(inputs, dict) and PADDING_MASK in inputs:
+            mask = inputs[PADDING_MASK]
+            check_padding_mask(mask, tensor.shape[:2])
+            return ops.cast(mask, "bool")[:, :, None]
+        if self._padding_value is None:
+            return None
+        return ops.any(tensor != self._padding_value, axis=2, keepdims=True)
 
     def _pooled_axes(self, rank):
         if self.channel_axis is None:
@@ -191,7 +295,7 @@ class FeatureMasking(keras.layers.Layer):
         """Positions, in the flat inputs, of those that are masked."""
         paths = keras.tree.flatten(leaf_paths(inputs))
         if self.inputs is None:
-            return list(range(len(paths)))
+            return [i for i, path in enumerate(paths) if path != PADDING_MASK]
         wanted = self.inputs
         wanted = wanted if isinstance(wanted, (list, tuple)) else [wanted]
         wanted = [str(name) for name in wanted]
@@ -213,7 +317,19 @@ class FeatureMasking(keras.layers.Layer):
             "channel_axis": self.channel_axis,
             "inputs": self.inputs,
             "seed": self.seed,
+            "padding": self.padding,
         }
+
+
+def check_padding_mask(mask, shape):
+    """Raises unless a padding mask has an entry for each step."""
+    known = [pair for pair in zip(mask.shape, shape) if None not in pair]
+    if len(mask.shape) != len(shape) or any(a != b for a, b in known):
+        raise ValueError(
+            f"The input '{PADDING_MASK}' has to have an entry for each step, "
+            f"`(batch, steps)`. Received: shape {tuple(mask.shape)} for inputs "
+            f"of shape {tuple(shape)}"
+        )
 
 
 def leaf_paths(inputs, path=()):
@@ -223,6 +339,10 @@ def leaf_paths(inputs, path=()):
     if isinstance(inputs, (list, tuple)):
         return [leaf_paths(v, (*path, str(i))) for i, v in enumerate(inputs)]
     return "/".join(path)
+
+
+def _is_number(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _is_axis(axis):

@@ -1,6 +1,7 @@
 """What takes the place of the masked features."""
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -38,7 +39,7 @@ class Replacement(keras.layers.Layer):
             mask: bool, broadcastable to `inputs`: `True` where the value of a
                 feature is about to be replaced.
             saliency: floats shaped like `mask`, what the features were ranked
-                by.
+                by; infinite where something is never masked, such as padding.
 
         Returns:
             Tensor broadcastable to `inputs`.
@@ -72,12 +73,27 @@ class _Statistical(Replacement):
     def axes(self, inputs):
         """The axes that a statistic is taken over."""
         rank = len(inputs.shape)
+        if rank <= 2:
+            return (0,) if self.per == "channel" else tuple(range(1, rank))
         if self.per == "sample":
             return tuple(range(1, rank))
-        if rank == 2:
-            return (0,)
         channel = channel_axis(rank)
         return tuple(axis for axis in range(1, rank) if axis != channel)
+
+    def mean(self, inputs, saliency):
+        """The mean, and its deviation, of what is not padding."""
+        real = _real(inputs, saliency)
+        axes = self.axes(inputs)
+
+        def average(values):
+            total = ops.sum(
+                ops.where(real, values, 0), axis=axes, keepdims=True
+            )
+            return total / ops.maximum(n, 1)
+
+        n = ops.sum(ops.cast(real, inputs.dtype), axis=axes, keepdims=True)
+        mean = average(inputs)
+        return mean, ops.sqrt(average(ops.square(inputs - mean)))
 
     def get_config(self):
         return {**super().get_config(), "per": self.per}
@@ -95,6 +111,13 @@ class Uniform(_Statistical):
             `(batch, height, width, 1)`. A batch of `(batch, height, width)`
             wants `"sample"`: its last axis would be taken for channels.
         seed: int. Defaults to a random one.
+        low: float, or a list of floats for the entries of the last axis (the
+            columns of a table): the smallest value, in the place of the
+            clean one. Defaults to `None`.
+        high: likewise, the largest value. Defaults to `None`.
+
+    Raises:
+        ValueError: if `low` is above `high`.
 
     Reference: Ismail et al., "Improving Deep Learning Interpretability by
     Saliency Guided Training", NeurIPS 2021, and the authors' code.
@@ -102,19 +125,41 @@ class Uniform(_Statistical):
     Example:
 
     >>> import keras_sgt
-    >>> masking = keras_sgt.masking.FeatureMasking(
-    ...     replacement=keras_sgt.masking.Uniform(per="sample", seed=1)
-    ... )
+    >>> age_and_income = keras_sgt.masking.Uniform(low=[18, 0], high=[99, 1e5])
+    >>> masking = keras_sgt.masking.FeatureMasking(replacement=age_and_income)
     """
 
+    def __init__(self, per="channel", seed=None, low=None, high=None, **kwargs):
+        super().__init__(per=per, seed=seed, **kwargs)
+        self.low = _numbers(low)
+        self.high = _numbers(high)
+        given = low is not None and high is not None
+        if given and np.any(np.greater(self.low, self.high)):
+            raise ValueError(
+                "`low` has to be at most `high`. Received: "
+                f"low={low!r}, high={high!r}"
+            )
+
     def call(self, inputs, mask, saliency):
+        real = _real(inputs, saliency)
         axes = self.axes(inputs)
-        low = ops.min(inputs, axis=axes, keepdims=True)
-        high = ops.max(inputs, axis=axes, keepdims=True)
+        if self.low is None:
+            clean = ops.where(real, inputs, float("inf"))
+            low = ops.min(clean, axis=axes, keepdims=True)
+        else:
+            low = ops.cast(self.low, inputs.dtype)
+        if self.high is None:
+            clean = ops.where(real, inputs, -float("inf"))
+            high = ops.max(clean, axis=axes, keepdims=True)
+        else:
+            high = ops.cast(self.high, inputs.dtype)
         draws = keras.random.uniform(
             ops.shape(inputs), dtype=inputs.dtype, seed=self.seed_generator
         )
         return low + (high - low) * draws
+
+    def get_config(self):
+        return {**super().get_config(), "low": self.low, "high": self.high}
 
 
 @keras.saving.register_keras_serializable(package="keras_sgt")
@@ -132,9 +177,7 @@ class Gaussian(_Statistical):
     """
 
     def call(self, inputs, mask, saliency):
-        axes = self.axes(inputs)
-        mean = ops.mean(inputs, axis=axes, keepdims=True)
-        deviation = ops.std(inputs, axis=axes, keepdims=True)
+        mean, deviation = self.mean(inputs, saliency)
         draws = keras.random.normal(
             ops.shape(inputs), dtype=inputs.dtype, seed=self.seed_generator
         )
@@ -155,7 +198,41 @@ class Mean(_Statistical):
     """
 
     def call(self, inputs, mask, saliency):
-        return ops.mean(inputs, axis=self.axes(inputs), keepdims=True)
+        return self.mean(inputs, saliency)[0]
+
+
+@keras.saving.register_keras_serializable(package="keras_sgt")
+class Previous(Replacement):
+    """The last value before it that is kept; the first kept one at the start.
+
+    Along the axis after the batch: the steps of a time series, where each
+    channel carries its own value forward, or the tokens of a text. Padding is
+    not spread. Where nothing is kept, values stay as they are.
+
+    Reference: Ismail et al., NeurIPS 2021, on language.
+
+    Example:
+
+    >>> import keras_sgt
+    >>> masking = keras_sgt.masking.FeatureMasking(replacement="previous")
+    """
+
+    def call(self, inputs, mask, saliency):
+        kept = ops.logical_and(ops.logical_not(mask), saliency < float("inf"))
+        kept = ops.broadcast_to(kept, ops.shape(inputs))
+        steps = ops.shape(inputs)[1]
+        step = ops.reshape(
+            ops.arange(steps, dtype="int32"),
+            (1, -1, *[1] * (len(inputs.shape) - 2)),
+        )
+        # Steps that are kept in order, and how many came so far.
+        ordered = ops.argsort(ops.where(kept, step, steps), axis=1)
+        before = ops.cumsum(ops.cast(kept, "int32"), axis=1)
+        source = ops.take_along_axis(
+            ordered, ops.maximum(before - 1, 0), axis=1
+        )
+        spread = ops.take_along_axis(inputs, source, axis=1)
+        return ops.where(ops.any(kept, axis=1, keepdims=True), spread, inputs)
 
 
 @keras.saving.register_keras_serializable(package="keras_sgt")
@@ -207,8 +284,19 @@ class Marginal(Replacement):
         return ops.take_along_axis(inputs, samples, axis=0)
 
 
+def _real(inputs, saliency):
+    """Where the entries of the inputs are no padding."""
+    return ops.broadcast_to(saliency < float("inf"), ops.shape(inputs))
+
+
+def _numbers(value):
+    """A number, or a list of them, as a config can hold it."""
+    return value if value is None else np.asarray(value, float).tolist()
+
+
 _BY_NAME = {
     "marginal": Marginal,
+    "previous": Previous,
     "uniform": Uniform,
     "gaussian": Gaussian,
     "mean": Mean,
@@ -221,7 +309,7 @@ def get(identifier, seed=None):
 
     Args:
         identifier: a `Replacement`, its config, or one of `"uniform"`,
-            `"gaussian"`, `"mean"`, `"constant"`, `"marginal"`.
+            `"gaussian"`, `"mean"`, `"constant"`, `"marginal"`, `"previous"`.
         seed: int, the seed of a replacement made from its name.
 
     Returns:

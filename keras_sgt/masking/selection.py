@@ -9,7 +9,7 @@ from keras_sgt import backend
 _ROUNDING = 1 + 2.0**-22
 
 
-def lowest_mask(saliency, mask_fraction):
+def lowest_mask(saliency, mask_fraction, real=None):
     """Marks the `⌊mask_fraction · n⌋` lowest of each sample's n features.
 
     Ties are broken by position: the first of equal features is masked first,
@@ -19,6 +19,8 @@ def lowest_mask(saliency, mask_fraction):
         saliency: floats, `(batch, ...)`; everything after the batch axis is
             ranked together.
         mask_fraction: float in [0, 1], or a scalar tensor of it.
+        real: bool, shaped like `saliency`: `False` where it is infinite, for
+            what is no feature, such as padding. `None` if all are.
 
     Returns:
         bool, shaped like `saliency`: `True` where a feature is masked.
@@ -28,9 +30,13 @@ def lowest_mask(saliency, mask_fraction):
     for length in shape[1:]:
         n = n * length
     rows = ops.reshape(saliency, (-1, n))
-    k = count(mask_fraction, n)
-    if backend.TRACED or not isinstance(k, int):
-        k = ops.reshape(ops.cast(k, "int32"), (-1, 1))
+    if real is not None:
+        real = ops.cast(ops.reshape(real, (-1, n)), "int32")
+        k = count(mask_fraction, ops.sum(real, axis=1, keepdims=True))
+    else:
+        k = count(mask_fraction, n)
+        if backend.TRACED or not isinstance(k, int):
+            k = ops.reshape(ops.cast(k, "int32"), (-1, 1))
     return ops.reshape(backend.lowest(rows, k), shape)
 
 

@@ -6,38 +6,18 @@ from keras import ops
 from keras_sgt import backend
 from keras_sgt.masking import replacement as replacements
 from keras_sgt.masking import selection
-from keras_sgt.masking.masking import RANKINGS, leaf_paths
+from keras_sgt.masking.masking import (
+    PADDING_MASK,
+    RANKINGS,
+    check_padding_mask,
+    leaf_paths,
+)
 
 _POOLING = {
     "sum": lambda gradient: ops.sum(gradient, axis=-1),
     "mean": lambda gradient: ops.mean(gradient, axis=-1),
     "l2": lambda gradient: ops.sqrt(ops.sum(ops.square(gradient), axis=-1)),
 }
-
-
-@keras.saving.register_keras_serializable(package="keras_sgt")
-class PreviousToken(replacements.Replacement):
-    """The nearest token before that is kept; the first kept one at the start.
-
-    Tokens that are never masked, such as padding, are not spread. A text of
-    which nothing is kept stays as it is.
-
-    Reference: Ismail et al., NeurIPS 2021, on language.
-    """
-
-    def call(self, inputs, mask, saliency):
-        # What is never masked carries an infinite saliency.
-        kept = ops.logical_and(~mask, saliency < float("inf"))
-        length = ops.shape(inputs)[1]
-        position = ops.where(kept, ops.arange(length, dtype="int32"), length)
-        # Positions of the kept tokens in order, and how many came so far.
-        ordered = ops.argsort(position, axis=1)
-        before = ops.cumsum(ops.cast(kept, "int32"), axis=1)
-        source = ops.take_along_axis(
-            ordered, ops.maximum(before - 1, 0), axis=1
-        )
-        spread = ops.take_along_axis(inputs, source, axis=1)
-        return ops.where(ops.any(kept, axis=1, keepdims=True), spread, inputs)
 
 
 @keras.saving.register_keras_serializable(package="keras_sgt")
@@ -84,7 +64,7 @@ class TokenMasking(keras.layers.Layer):
 
     Args:
         layer: the embedding layer, or its name. `None` where the model has
-            just one `keras.layers.Embedding`.
+            just one `keras.layers.Embedding`, at any depth.
         ranking: as in `FeatureMasking`. Defaults to `"absolute"`.
         replacement: what takes a token's place: `"previous"`, the nearest
             kept token before it (after it, at the start); an int, such as the
@@ -154,8 +134,47 @@ class TokenMasking(keras.layers.Layer):
         self.built = True
 
     def check(self, model):
-        """Raises unless the embedding layer of the model can be told."""
-        self._embedding(model)
+        """Raises unless the embedding layer can be told and has all the ids."""
+        size = getattr(self._embedding(model), "input_dim", None)
+        ids = {
+            "special_ids": self.special_ids,
+            "padding": (self.padding,) if type(self.padding) is int else (),
+            "replacement": self._replacing_ids(),
+        }
+        for argument, given in ids.items():
+            outside = [i for i in given if size is not None and i >= size]
+            if outside:
+                raise ValueError(
+                    f"`{argument}` of `TokenMasking` has ids outside of the "
+                    f"vocabulary, which has the ids 0 to {size - 1}. "
+                    f"Received: {outside}"
+                )
+
+    def check_inputs(self, inputs, model):
+        """Raises if token ids are outside of the vocabulary.
+
+        Looks at the values, which a traced training step cannot do.
+        """
+        size = getattr(self._embedding(model), "input_dim", None)
+        ids = keras.tree.flatten(inputs)[self._position(inputs)]
+        ids = ops.convert_to_numpy(ids)
+        if (
+            size is not None
+            and ids.size
+            and not 0 <= ids.min() <= ids.max() < size
+        ):
+            raise ValueError(
+                f"Token ids have to be from 0 to {size - 1}, the vocabulary of "
+                f"the embedding layer. Received: ids from {ids.min()} to "
+                f"{ids.max()}"
+            )
+
+    def _replacing_ids(self):
+        if isinstance(self.replacement, RandomToken):
+            return (self.replacement.high - 1,)
+        if isinstance(self.replacement, replacements.Constant):
+            return (self.replacement.value,)
+        return ()
 
     def saliency(self, score, inputs, model):
         """The pooled gradient at the embedding's output.
@@ -198,9 +217,8 @@ class TokenMasking(keras.layers.Layer):
         flat = keras.tree.flatten(inputs)
         i = self._position(inputs)
         ids = flat[i]
-        real = ops.cast(saliency < float("inf"), "int32")
-        n = ops.sum(real, axis=1, keepdims=True)
-        mask = backend.lowest(saliency, selection.count(mask_fraction, n))
+        real = saliency < float("inf")
+        mask = selection.lowest_mask(saliency, mask_fraction, real)
         tokens = self.replacement.call(ids, mask, saliency)
         flat[i] = ops.where(mask, ops.cast(tokens, ids.dtype), ids)
         return keras.tree.pack_sequence_as(inputs, flat)
@@ -208,9 +226,11 @@ class TokenMasking(keras.layers.Layer):
     def _stays(self, ids, inputs, layer):
         padding = self.padding
         if padding == "auto":
-            if isinstance(inputs, dict) and "padding_mask" in inputs:
-                mask = ops.cast(inputs["padding_mask"], "bool")
-                return ops.logical_or(~mask, self._is_one_of(ids, ()))
+            if isinstance(inputs, dict) and PADDING_MASK in inputs:
+                mask = inputs[PADDING_MASK]
+                check_padding_mask(mask, ids.shape)
+                left_out = ops.logical_not(ops.cast(mask, "bool"))
+                return ops.logical_or(left_out, self._is_one_of(ids, ()))
             padding = 0 if getattr(layer, "mask_zero", False) else None
         return self._is_one_of(ids, () if padding is None else (padding,))
 
@@ -325,7 +345,7 @@ def _replacement(identifier):
     if isinstance(identifier, replacements.Replacement):
         return identifier
     if identifier == "previous":
-        return PreviousToken()
+        return replacements.Previous()
     if type(identifier) is int and identifier >= 0:
         return replacements.Constant(identifier)
     raise ValueError(
