@@ -14,6 +14,10 @@ EXTRAS = {
     "torch": "torch,reference",
 }
 
+# KerasHub without its tensorflow-text, which would bring TensorFlow along; its
+# models do not need it.
+KERAS_HUB = ["kagglehub", "packaging", "regex", "sentencepiece", "tokenizers"]
+
 nox.options.reuse_existing_virtualenvs = True
 
 
@@ -28,6 +32,8 @@ def lint(session):
 @nox.parametrize("backend", list(EXTRAS))
 def tests(session, backend):
     session.install(*PINNED[backend], "-e", f".[test,{EXTRAS[backend]}]")
+    session.install(*KERAS_HUB)
+    session.install("--no-deps", "keras-hub")
     session.run("pytest", *session.posargs, env={"KERAS_BACKEND": backend})
 
 

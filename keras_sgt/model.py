@@ -342,6 +342,7 @@ class SaliencyGuidedModel(keras.Model):
 
     def compile(self, optimizer="rmsprop", loss=None, *args, **kwargs):
         """Configures the model for training: see `keras.Model.compile`."""
+        _check_stateless(self)
         self.masking.check(self)
         loss_weights = args[0] if args else kwargs.get("loss_weights")
         # Keras keeps the loss of an earlier `compile`.
@@ -541,6 +542,20 @@ def _check_saliency_target(target):
         raise ValueError(
             "`saliency_target` has to be 'label', 'prediction' or a callable "
             f"`(y, outputs) -> tensor`. Received: {target!r}"
+        )
+
+
+def _check_stateless(model):
+    stateful = [
+        layer.name
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.RNN) and layer.stateful
+    ]
+    if stateful:
+        raise ValueError(
+            "The masked batch would go on from the state that the clean batch "
+            "leaves in stateful recurrent layers. Build them with "
+            f"`stateful=False`. The model has: {stateful}"
         )
 
 
