@@ -297,7 +297,9 @@ class SaliencyGuidedModel(keras.Model):
         fraction = self.mask_fraction
         if backend.TRACED:
             fraction = self._mask_fraction_variable.value
-        masked = self.masking(x, saliency=saliency, mask_fraction=fraction)
+        # Not through `__call__`: under a `RematScope` its random numbers would
+        # be drawn inside of a checkpoint.
+        masked = self.masking.call(x, saliency, fraction)
         return keras.tree.map_structure(ops.stop_gradient, masked)
 
     def _score(self, inputs, y):

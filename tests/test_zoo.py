@@ -85,7 +85,7 @@ def label_for_each_step():
 
 
 @keras.saving.register_keras_serializable(package="tests")
-class Net(keras.Model):
+class Blocks(keras.Model):
     """A model of its own class, with a loop in Python."""
 
     def __init__(self, **kwargs):
@@ -100,7 +100,7 @@ class Net(keras.Model):
 
 
 def subclassed():
-    return Net(), floats(6), classes(3)
+    return Blocks(), floats(6), classes(3)
 
 
 def application(make):
