@@ -1,6 +1,7 @@
 """What each output means: its divergence, and the score of its labels."""
 
 import contextlib
+import inspect
 import typing
 
 import keras
@@ -191,7 +192,7 @@ def recorded_logits(model):
     def recording(function):
         def recorded(x, *args, **kwargs):
             output = function(x, *args, **kwargs)
-            records.append((output, x, function not in _SIGMOID))
+            records.append((output, x, not _is_one_of(_SIGMOID, function)))
             return output
 
         return recorded
@@ -206,13 +207,18 @@ def recorded_logits(model):
 
     with contextlib.ExitStack() as stack:
         for layer in model._flatten_layers(include_self=False):
-            if vars(layer).get("activation") in _SOFTMAX + _SIGMOID:
+            activation = vars(layer).get("activation")
+            if _is_one_of(_SOFTMAX + _SIGMOID, activation):
                 changed = backend.replaced(layer, "activation", recording)
                 stack.enter_context(changed)
             elif isinstance(layer, keras.layers.Softmax):
                 changed = backend.replaced(layer, "call", recording)
                 stack.enter_context(changed)
         yield logits_of
+
+
+def _is_one_of(functions, function):
+    return inspect.unwrap(function) in functions  # others may wrap it too
 
 
 def label_score(divergence, y, outputs, logits_of):

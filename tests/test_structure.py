@@ -12,7 +12,17 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / "keras_sgt"
 FRAMEWORKS = {"tensorflow", "jax", "torch"}
 # Upper rooms may use lower ones, never the other way round.
-FLOORS = ["backend", "divergences", "masking", "heads", "model", "callbacks"]
+FLOORS = [
+    "backend",
+    "embedding",
+    "divergences",
+    "masking",
+    "heads",
+    "attribution",
+    "evaluation",
+    "model",
+    "callbacks",
+]
 
 
 def imports(path):

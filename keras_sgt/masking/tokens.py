@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_sgt import backend
+from keras_sgt import backend, embedding
 from keras_sgt.masking import replacement as replacements
 from keras_sgt.masking import selection
 from keras_sgt.masking.masking import (
@@ -12,12 +12,6 @@ from keras_sgt.masking.masking import (
     check_padding_mask,
     leaf_paths,
 )
-
-_POOLING = {
-    "sum": lambda gradient: ops.sum(gradient, axis=-1),
-    "mean": lambda gradient: ops.mean(gradient, axis=-1),
-    "l2": lambda gradient: ops.sqrt(ops.sum(ops.square(gradient), axis=-1)),
-}
 
 
 @keras.saving.register_keras_serializable(package="keras_sgt")
@@ -196,7 +190,9 @@ class TokenMasking(keras.layers.Layer):
             )
         else:
             gradient = _gradient_at(layer, score, inputs, ids)
-            ranked = _POOLING[self.pooling](ops.cast(gradient, "float32"))
+            ranked = embedding.POOLING[self.pooling](
+                ops.cast(gradient, "float32")
+            )
             if self.ranking == "absolute":
                 ranked = ops.abs(ranked)
             elif self.ranking == "reversed":
@@ -245,7 +241,7 @@ class TokenMasking(keras.layers.Layer):
         paths = keras.tree.flatten(leaf_paths(inputs))
         wanted = self.inputs
         if wanted is None and len(paths) > 1:
-            wanted = "token_ids"
+            wanted = embedding.TOKEN_IDS
         if wanted is None:
             return 0
         if str(wanted) not in paths:
@@ -257,24 +253,7 @@ class TokenMasking(keras.layers.Layer):
         return paths.index(str(wanted))
 
     def _embedding(self, model):
-        layers = list(model._flatten_layers(include_self=False))
-        candidates = [
-            layer
-            for layer in layers
-            if isinstance(layer, keras.layers.Embedding)
-        ]
-        if self.layer is not None:
-            candidates = [x for x in layers if x.name == self.layer]
-        if len(candidates) == 1:
-            return candidates[0]
-        names = [
-            x.name for x in layers if isinstance(x, keras.layers.Embedding)
-        ]
-        raise ValueError(
-            "`TokenMasking` has to know which layer embeds the tokens: pass "
-            "`TokenMasking(layer=...)`, the layer or its name. The model's "
-            f"embedding layers: {sorted(names)}. Received: layer={self.layer!r}"
-        )
+        return embedding.find(model, self.layer, "TokenMasking")
 
     def get_config(self):
         return {
@@ -302,23 +281,10 @@ def _gradient_at(layer, score, inputs, ids):
     nothing = ops.zeros((*ops.shape(ids), shape[-1]), dtype=layer.compute_dtype)
 
     def shifted_score(shift):
-        with _added_to_output(layer, shift):
+        with embedding.changed_output(layer, lambda output: output + shift):
             return score(inputs)
 
     return backend.input_gradients(shifted_score, nothing)
-
-
-def _added_to_output(layer, shift):
-    def adding(original):
-        def call(*args, **kwargs):
-            output = original(*args, **kwargs)
-            # A layer that also projects back onto the vocabulary is left
-            # alone when it does.
-            return output if kwargs.get("reverse") else output + shift
-
-        return call
-
-    return backend.replaced(layer, "call", adding)
 
 
 def _check_options(ranking, padding, pooling):
@@ -327,11 +293,7 @@ def _check_options(ranking, padding, pooling):
             f"`ranking` has to be one of {list(RANKINGS)}. Received: "
             f"ranking={ranking!r}"
         )
-    if pooling not in _POOLING:
-        raise ValueError(
-            f"`pooling` has to be one of {list(_POOLING)}. Received: "
-            f"pooling={pooling!r}"
-        )
+    embedding.check_pooling(pooling)
     if padding not in ("auto", None) and type(padding) is not int:
         raise ValueError(
             "`padding` has to be 'auto', None or the id of the padding token. "

@@ -1,0 +1,96 @@
+"""Baselines: what features are compared with."""
+
+import keras
+import numpy as np
+
+from keras_sgt.attribution.explained import finite
+
+
+def resolve(given, kind, x, positions):
+    """Baselines as arrays, for each feature.
+
+    Args:
+        given: a number; an array, or a nest like `x` of numbers or arrays; or
+            a callable from `x` to that. Token ids for token ids.
+        kind: `"one"`, where arrays are a baseline for all samples or one for
+            each; `"several"`, where they are several for all samples.
+        x: the inputs, a nest of arrays.
+        positions: which of the flat inputs have a baseline.
+
+    Returns:
+        A dict of arrays `(baselines, ...)`, the same for all samples, and a
+        dict of arrays `(samples, ...)`, each by the position of their input.
+
+    Raises:
+        ValueError: for baselines that do not fit.
+    """
+    if callable(given):
+        given = given(x)
+    flat = keras.tree.flatten(x)
+    parts = _parts(given, x, len(flat))
+    shared, own = {}, {}
+    for i in positions:
+        part = _array(parts[i], flat[i])
+        if part.shape == flat[i].shape[1:]:
+            part = part[None]
+        fits = part.shape[1:] == flat[i].shape[1:]
+        if not fits or (kind == "one" and len(part) not in (1, len(flat[i]))):
+            raise ValueError(
+                _WRONG_SHAPE.format(
+                    many="any number of" if kind == "several" else "1 or all",
+                    wanted=flat[i].shape[1:],
+                    given=np.shape(parts[i]),
+                )
+            )
+        same = kind == "several" or len(part) == 1
+        (shared if same else own)[i] = part
+    counts = {len(part) for part in shared.values()}
+    if kind == "several" and len(counts) > 1:
+        raise ValueError(
+            "`baselines` has to hold as many baselines for each input. "
+            f"Received: {sorted(counts)}"
+        )
+    return shared, own
+
+
+def check(given):
+    """Raises, at construction, for what can be no baseline."""
+    if given is None or isinstance(given, (str, bool)):
+        raise ValueError(
+            "`baselines` has to be a number, arrays, or a callable from the "
+            f"inputs to them. Received: baselines={given!r}"
+        )
+
+
+def _parts(given, x, count):
+    nested = isinstance(x, (dict, list, tuple))
+    if not nested or not isinstance(given, (dict, list, tuple)):
+        return [given] * count
+    try:
+        keras.tree.assert_same_structure(given, x)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "`baselines` has to be a number or have the structure of `x`. "
+            f"{error}"
+        ) from None
+    return keras.tree.flatten(given)
+
+
+def _array(part, like):
+    array = finite("baselines", part)
+    if like.dtype.kind != "f" and (array != np.floor(array)).any():
+        raise ValueError(
+            "`baselines` of token ids have to be token ids. Received: dtype "
+            f"{array.dtype}"
+        )
+    array = array.astype(like.dtype)
+    if array.ndim == 0:
+        array = np.full(like.shape[1:], array, like.dtype)
+    return array
+
+
+_WRONG_SHAPE = (
+    "`baselines` has to be a number, an array of the shape of a sample, "
+    "{wanted}, or {many} such along a first axis. Received: baselines of shape "
+    "{given}"
+)
