@@ -102,7 +102,7 @@ class Attribution:
         looks = rows // batch_size  # a small batch is looked at many times
         function = target if callable(target) else None
         flat = self.explained.look(x, function)
-        self._prepare(flat)
+        self._prepare(x, flat)
         batch = {f"input_{i}": a for i, a in enumerate(flat)}
         batch["number"] = np.arange(samples, dtype="int32")
         if target is not None and function is None:
@@ -185,7 +185,7 @@ class Attribution:
             return add(0, zeros)
         return ops.fori_loop(0, passes, add, zeros)
 
-    def _prepare(self, flat):
+    def _prepare(self, x, flat):
         """Checks what can be checked only with the inputs at hand."""
 
     # What happens around them.

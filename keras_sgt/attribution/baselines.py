@@ -27,7 +27,7 @@ def resolve(given, kind, x, positions):
     if callable(given):
         given = given(x)
     flat = keras.tree.flatten(x)
-    parts = _parts(given, x, len(flat))
+    parts = of_each("baselines", given, x)
     shared, own = {}, {}
     for i in positions:
         part = _array(parts[i], flat[i])
@@ -53,6 +53,23 @@ def resolve(given, kind, x, positions):
     return shared, own
 
 
+def of_each(name, given, x):
+    """A setting for each input: the same for all, or a nest like them."""
+    flat = keras.tree.flatten(x)
+    nested = isinstance(x, (dict, list, tuple))
+    if not nested or not isinstance(given, (dict, list, tuple)):
+        return [given] * len(flat)
+    parts = keras.tree.flatten_with_path(given)
+    paths = [path for path, _ in keras.tree.flatten_with_path(x)]
+    if [path for path, _ in parts] != paths:
+        raise ValueError(
+            f"`{name}` has to be the same for all inputs or have the structure "
+            f"of `x`. Received: {name} for {[path for path, _ in parts]}, with "
+            f"inputs {paths}"
+        )
+    return [part for _, part in parts]
+
+
 def check(given):
     """Raises, at construction, for what can be no baseline."""
     if given is None or isinstance(given, (str, bool)):
@@ -60,20 +77,6 @@ def check(given):
             "`baselines` has to be a number, arrays, or a callable from the "
             f"inputs to them. Received: baselines={given!r}"
         )
-
-
-def _parts(given, x, count):
-    nested = isinstance(x, (dict, list, tuple))
-    if not nested or not isinstance(given, (dict, list, tuple)):
-        return [given] * count
-    try:
-        keras.tree.assert_same_structure(given, x)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            "`baselines` has to be a number or have the structure of `x`. "
-            f"{error}"
-        ) from None
-    return keras.tree.flatten(given)
 
 
 def _array(part, like):

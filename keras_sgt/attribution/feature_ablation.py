@@ -1,8 +1,8 @@
-import keras
 import numpy as np
 from keras import ops
 
 from keras_sgt.attribution.ablation import Ablation
+from keras_sgt.attribution.baselines import of_each
 
 
 class FeatureAblation(Ablation):
@@ -56,19 +56,9 @@ class FeatureAblation(Ablation):
             found.append(ops.equal(ops.convert_to_tensor(groups), wanted))
         return found
 
-    def _prepare(self, flat):
+    def _prepare(self, x, flat):
         """Numbers the groups of all features from 0 on."""
-        given = self.feature_mask
-        given = (
-            [given] * len(flat)
-            if given is None
-            else (keras.tree.flatten(given))
-        )
-        if len(given) != len(flat):
-            raise ValueError(
-                "`feature_mask` has to have the structure of `x`. Received: "
-                f"{len(given)} masks for {len(flat)} inputs"
-            )
+        given = of_each("feature_mask", self.feature_mask, x)
         groups, start = [], 0
         for position in self.explained.positions:
             shape = flat[position].shape[1:]

@@ -105,7 +105,7 @@ class GradCAM(Attribution):
         found = ops.relu(found) if self.relu else found
         return [_enlarged(found, rows.features[0])]
 
-    def _prepare(self, flat):
+    def _prepare(self, x, flat):
         shapes = [a.shape for a in flat]
         if len(shapes) != 1 or len(shapes[0]) not in (3, 4):
             raise ValueError(

@@ -67,7 +67,7 @@ class Occlusion(Ablation):
             mask = ops.logical_and(mask, inside)
         return [mask]
 
-    def _prepare(self, flat):
+    def _prepare(self, x, flat):
         if len(self.explained.positions) != 1:
             raise ValueError(
                 "`Occlusion` slides over one input; this model has "
@@ -92,7 +92,7 @@ class Occlusion(Ablation):
 def _per_axis(name, given, shape):
     values = (given,) if isinstance(given, int) else tuple(given)
     if name == "strides" and len(values) == 1:
-        values = values * len(shape)
+        values = [min(values[0], length) for length in shape]
     values_fit = len(values) == len(shape) and all(
         isinstance(v, int) and 0 < v <= length
         for v, length in zip(values, shape)

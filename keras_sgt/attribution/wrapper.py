@@ -36,8 +36,8 @@ class Wrapper(Attribution):
     def baselines(self):
         return self.method.baselines
 
-    def _prepare(self, flat):
-        self.method._prepare(flat)
+    def _prepare(self, x, flat):
+        self.method._prepare(x, flat)
 
     def _settle(self, target, looks):
         super()._settle(target, looks)
