@@ -5,6 +5,8 @@ import os
 import pathlib
 import platform
 import statistics
+import subprocess
+import sys
 import time
 
 import keras
@@ -47,6 +49,30 @@ def interleaved(functions, rounds):
         }
         for name, values in seconds.items()
     }
+
+
+def peak_mib(function):
+    """The most memory a function needs above what the process holds (Linux).
+
+    To be called once, in a process of its own: memory that was freed, but kept
+    for later, would not count again.
+    """
+    status = pathlib.Path("/proc/self/status")
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # forgets the peak
+
+    def peak():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+
+    before = peak()
+    function()
+    return round(peak() - before)
+
+
+def in_a_process(*arguments):
+    """The last line that this script prints when called with arguments."""
+    call = [sys.executable, sys.argv[0], *map(str, arguments)]
+    done = subprocess.run(call, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def save(name, content):

@@ -61,7 +61,8 @@ def step():
     for result in results:
         times = {r["training"]: r for r in result["rows"]}
         backend = result["backend"]
-        row = [f"{backend} {result['versions'][backend]}"]
+        kept = ", memory kept" if result["keep_memory"] else ""
+        row = [f"{backend} {result['versions'][backend]}{kept}"]
         row += [f"{times['plain']['median_ms']:.0f} ms"]
         row += [f"{r['times_plain']:.2f} ×" for r in list(times.values())[1:]]
         rows.append(row)
@@ -70,9 +71,19 @@ def step():
         "The paper's MNIST network, a step of "
         f"{results[0]['batch_size']} images, medians of one interleaved run "
         f"of [benchmarks/step.py](benchmarks/step.py) on {result['machine']}; "
-        "the machine is shared, so compare within a row."
+        "the machine is shared, so compare within a row. *Memory kept*: with "
+        "`--keep-memory`, glibc does not give freed memory back to the system "
+        "after every step. Peak memory of a guided step: "
+        f"{', '.join(memory())}."
     )
     return table(head, rows) + f"\n\n{note}"
+
+
+def memory():
+    for file in sorted(STEPS.glob("memory-*.json")):
+        result = json.loads(file.read_text())
+        guided = {r["training"]: r for r in result["rows"]}["guided"]
+        yield f"{guided['times_plain']:.2f} × plain on {result['backend']}"
 
 
 def updated(text):

@@ -41,6 +41,15 @@ def test_guide_to_masking():
     assert (masked != x).any(-1).reshape(4, -1).sum(1).tolist() == [512] * 4
 
 
+def test_guide_to_attribution():
+    found = run_snippets("docs/attribution.md")
+    assert found["maps"].shape == found["x"].shape
+    assert abs(found["delta"]).max() < abs(found["maps"].sum((1, 2, 3))).max()
+    assert found["parts"]["token_ids"].shape == (2, 12)
+    assert found["stars"]["price"].any()
+    assert set(np.unique(found["signs"])) == {-1, 0, 1}
+
+
 def test_quickstart(tmp_path, capsys):
     figure, table = tmp_path / "saliency.png", tmp_path / "runs.csv"
     quickstart()["main"](

@@ -145,6 +145,7 @@ def test_padding_mask_of_a_dict_input(texts):
         "token_ids": keras.Input((LENGTH,), dtype="int32"),
     }
     embedded = layers.Embedding(VOCABULARY, WIDTH)(inputs["token_ids"])
+    embedded *= ops.cast(inputs["padding_mask"], "float32")[..., None]
     outputs = layers.Dense(CLASSES)(layers.Flatten()(ops.tanh(embedded)))
     model = guided(keras.Model(inputs, outputs))
     real = np.arange(LENGTH) < np.array([[12, 10, 8, 6, 4, 2, 1, 0, 3, 5]]).T

@@ -70,8 +70,14 @@ def of_each(name, given, x):
     return [part for _, part in parts]
 
 
-def check(given):
-    """Raises, at construction, for what can be no baseline."""
+def check(given, multiply_by_inputs=True, return_convergence_delta=False):
+    """Raises, at construction, for what cannot be."""
+    if return_convergence_delta and not multiply_by_inputs:
+        raise ValueError(
+            "Attributions add up only if they are multiplied by the "
+            "difference from the baseline. Received: multiply_by_inputs=False "
+            "with return_convergence_delta=True"
+        )
     if given is None or isinstance(given, (str, bool)):
         raise ValueError(
             "`baselines` has to be a number, arrays, or a callable from the "

@@ -59,7 +59,9 @@ class DeepLIFT(Attribution):
         **options,
     ):
         super().__init__(model, **options)
-        baseline_values.check(baselines)
+        baseline_values.check(
+            baselines, multiply_by_inputs, return_convergence_delta
+        )
         self.baselines = baselines
         self.return_convergence_delta = return_convergence_delta
         self.multiply_by_inputs = multiply_by_inputs

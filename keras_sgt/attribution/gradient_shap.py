@@ -57,7 +57,9 @@ class GradientSHAP(Attribution):
         **options,
     ):
         super().__init__(model, **options)
-        baseline_values.check(baselines)
+        baseline_values.check(
+            baselines, multiply_by_inputs, return_convergence_delta
+        )
         if not stdevs >= 0:
             raise ValueError(
                 "`stdevs` has to be a number of at least 0. Received: "

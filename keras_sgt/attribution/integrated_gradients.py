@@ -65,7 +65,9 @@ class IntegratedGradients(Attribution):
         **options,
     ):
         super().__init__(model, **options)
-        baseline_values.check(baselines)
+        baseline_values.check(
+            baselines, multiply_by_inputs, return_convergence_delta
+        )
         if method not in METHODS:
             raise ValueError(
                 f"`method` has to be one of {list(METHODS)}. Received: "
