@@ -55,8 +55,11 @@ COMMAND = (
 
 
 def step():
-    files = sorted(STEPS.glob("step-*.json"))
-    results = [json.loads(file.read_text()) for file in files]
+    files = STEPS.glob("step-*.json")
+    results = sorted(
+        (json.loads(file.read_text()) for file in files),
+        key=lambda result: (result["backend"], result["keep_memory"]),
+    )
     rows = []
     for result in results:
         times = {r["training"]: r for r in result["rows"]}

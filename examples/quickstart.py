@@ -19,10 +19,10 @@ import time
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
 import keras_sgt
-from keras_sgt import evaluation
+from keras_sgt import attribution, evaluation
 
 TRAININGS = {
     "traditional": None,
@@ -119,27 +119,9 @@ def train(ranking, x, y, seed, args):
     return model, statistics.median(clock.seconds)
 
 
-def gradient_maps(model, x, y, batch_size=500):
-    """|∂ logit of the true class / ∂ pixel|, shaped like `x`."""
-
-    def score(images, labels):
-        logits = model(images, training=False)
-        return ops.sum(logits * ops.one_hot(labels, logits.shape[-1]))
-
-    maps = []
-    for i in range(0, len(x), batch_size):
-        images = ops.convert_to_tensor(x[i : i + batch_size])
-        labels = ops.convert_to_tensor(y[i : i + batch_size])
-        gradient = keras_sgt.backend.input_gradients(
-            lambda images, labels=labels: score(images, labels), images
-        )
-        maps.append(np.abs(ops.convert_to_numpy(gradient)))
-    return np.concatenate(maps)
-
-
 def evaluate(model, seconds, x, y):
     """The measures of the table, with the maps and the curve behind them."""
-    maps = gradient_maps(model, x, y)
+    maps = np.abs(attribution.Gradient(model)(x, y, batch_size=500))
     drop = evaluation.accuracy_drop(model, x, y, maps)
     measures = {
         "accuracy": drop.curve[0],
@@ -225,6 +207,9 @@ def arguments(argv):
     parser.add_argument("--kl-weight", type=float, default=1.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--figure", default="saliency.png", help="PNG to write")
+    parser.add_argument(
+        "--report", help="HTML page to write, of the last seed's models"
+    )
     parser.add_argument("--csv", help="CSV to write, a line for each run")
     parser.add_argument("--verbose", type=int, default=2, help="as for `fit`")
     return parser.parse_args(argv)
@@ -240,11 +225,12 @@ def main(argv=None):
         f"{args.dataset}: {len(x)} training and {len(x_test)} test images, "
         f"Keras {keras.__version__} on {keras.backend.backend()}"
     )
-    rows, shown = [], {}
+    rows, shown, models = [], {}, {}
     for seed in args.seeds:
         for name, ranking in TRAININGS.items():
             print(f"\n{name}, seed {seed}")
             model, seconds = train(ranking, x, y, seed, args)
+            models[name] = model
             result = evaluate(model, seconds, x_test, y_test)
             shown.setdefault(name, result)
             rows.append(
@@ -268,6 +254,13 @@ def main(argv=None):
     print_table(rows)
     figure(x_test, y_test, shown, args.figure)
     print(f"\nwrote {args.figure}")
+    if args.report:
+        compared = keras_sgt.compare(
+            models, x_test, y_test, truth=x_test > 0, from_logits=True
+        )
+        print(f"\n{compared}")
+        compared.save(args.report)
+        print(f"wrote {args.report}")
     if args.csv:
         write_csv(rows, args.csv)
         print(f"wrote {args.csv}")

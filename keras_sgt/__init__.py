@@ -7,8 +7,10 @@ from keras_sgt import (
     divergences,
     evaluation,
     masking,
+    report,
 )
 from keras_sgt.model import SaliencyGuidedModel
+from keras_sgt.report import compare
 
 __version__ = "0.1.0"
 
@@ -17,7 +19,9 @@ __all__ = [
     "attribution",
     "backend",
     "callbacks",
+    "compare",
     "divergences",
     "evaluation",
     "masking",
+    "report",
 ]

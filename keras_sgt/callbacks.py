@@ -1,8 +1,16 @@
-"""What to change while a `SaliencyGuidedModel` trains."""
+"""What to change, and what to watch, while a model trains."""
 
 import keras
 
 from keras_sgt.model import SaliencyGuidedModel
+from keras_sgt.report.monitor import SaliencyMonitor
+
+__all__ = [
+    "AdaptiveMaskFraction",
+    "KLWeightWarmup",
+    "MaskFractionSchedule",
+    "SaliencyMonitor",
+]
 
 
 class _GuidedCallback(keras.callbacks.Callback):

@@ -31,6 +31,7 @@ def test_readme_snippets(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_snippets("README.md")
     assert (tmp_path / "explainable.keras").exists()
+    assert (tmp_path / "report.html").stat().st_size < 5e6
 
 
 def test_guide_to_masking():
@@ -64,6 +65,8 @@ def test_quickstart(tmp_path, capsys):
             str(figure),
             "--csv",
             str(table),
+            "--report",
+            str(tmp_path / "report.html"),
         ]
     )
     printed = capsys.readouterr().out
@@ -75,6 +78,8 @@ def test_quickstart(tmp_path, capsys):
         for measure in ("accuracy", "drop_auc", "mass_on_object"):
             assert 0 < float(row[measure]) <= 1
     assert matplotlib.image.imread(figure).shape[0] > 500
+    page = (tmp_path / "report.html").read_text()
+    assert all(name in page for name in names)
 
 
 @pytest.mark.skipif(

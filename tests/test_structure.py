@@ -20,6 +20,7 @@ FLOORS = [
     "heads",
     "attribution",
     "evaluation",
+    "report",
     "model",
     "callbacks",
 ]

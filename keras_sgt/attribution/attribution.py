@@ -61,7 +61,15 @@ class Attribution:
         embedding.check_pooling(pooling)
         self.pooling = pooling
         self._explain(
-            Explained(model, score, from_logits, output, inputs, layer)
+            Explained(
+                model,
+                score,
+                from_logits,
+                output,
+                inputs,
+                layer,
+                owner=type(self).__name__,
+            )
         )
 
     def _explain(self, explained):

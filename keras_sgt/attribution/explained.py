@@ -48,9 +48,10 @@ class Explained:
         output: key or index of the output, of several.
         inputs: key or index of the token ids, of several integer inputs.
         layer: the embedding layer or its name, of several.
+        owner: str, the name of the method, for errors.
     """
 
-    def __init__(self, model, score, from_logits, output, inputs, layer):
+    def __init__(self, model, score, from_logits, output, inputs, layer, owner):
         _check_model(model)
         if score not in SCORES:
             raise ValueError(
@@ -63,6 +64,7 @@ class Explained:
         self.output = output
         self.inputs = inputs
         self.layer = layer.name if isinstance(layer, keras.Layer) else layer
+        self.owner = owner
         self.embedding = None
         self.embedded = None
         self.classes = None
@@ -87,9 +89,7 @@ class Explained:
         self.direct = [i for i, a in enumerate(flat) if a.dtype.kind == "f"]
         self.embedded = self._ids(x, flat)
         if self.embedded is not None:
-            self.embedding = embedding.find(
-                self.model, self.layer, "the attribution method"
-            )
+            self.embedding = embedding.find(self.model, self.layer, self.owner)
         elif not self.direct:
             raise ValueError(_NOTHING_TO_EXPLAIN)
         self._look_at_outputs([ops.convert_to_tensor(a[:1]) for a in flat])

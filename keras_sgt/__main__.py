@@ -1,0 +1,155 @@
+"""Comparisons from the command line: `python -m keras_sgt compare --help`."""
+
+import argparse
+import pathlib
+import sys
+import zipfile
+
+import keras
+import numpy as np
+
+import keras_sgt
+from keras_sgt.report import data, registry
+
+DATA = (
+    "an .npz file with the arrays x (test inputs) and y (their classes), and "
+    "optionally truth (which features matter, shaped like x), class_names, "
+    "feature_names and token_names (arrays of text)"
+)
+NAMES = ("class_names", "feature_names", "token_names")
+
+
+def parser():
+    top = argparse.ArgumentParser(
+        prog="python -m keras_sgt",
+        description="Saliency guided training for Keras 3.",
+    )
+    top.add_argument(
+        "--version", action="version", version=keras_sgt.__version__
+    )
+    commands = top.add_subparsers(title="commands", required=True)
+    compare = commands.add_parser(
+        "compare",
+        help="compare trained models: accuracy, faithfulness, pictures",
+        description=(
+            "Compares models that were saved with model.save, and writes one "
+            "HTML page. Models load in Keras's safe mode."
+        ),
+        epilog=(
+            "Example: python -m keras_sgt compare plain.keras guided.keras "
+            "--data test.npz --out report.html"
+        ),
+    )
+    compare.add_argument("models", nargs="+", metavar="MODEL.keras")
+    compare.add_argument("--data", required=True, metavar="FILE", help=DATA)
+    compare.add_argument("--out", required=True, metavar="REPORT.html")
+    compare.add_argument("--csv", metavar="FILE", help="the numbers as CSV too")
+    compare.add_argument(
+        "--methods",
+        nargs="+",
+        default=["gradient", "integrated_gradients", "random"],
+        help=f"out of {', '.join(data.METHODS)} (default: %(default)s)",
+    )
+    compare.add_argument(
+        "--measures",
+        nargs="+",
+        help=f"out of {', '.join(registry.MEASURES)} (default: all that fit)",
+    )
+    compare.add_argument(
+        "--domain",
+        default="auto",
+        choices=("auto", *registry.DOMAINS),
+        help="the kind of data (default: told by the axes of x)",
+    )
+    compare.add_argument("--samples", type=int, default=24, help="in pictures")
+    compare.add_argument("--batch-size", type=int, default=64)
+    compare.add_argument(
+        "--cache",
+        metavar="FOLDER",
+        help="keeps what is finished, to go on after an interruption",
+    )
+    compare.set_defaults(run=run_compare)
+    return top
+
+
+def run_compare(options):
+    out = pathlib.Path(options.out)
+    if out.suffix != ".html":
+        raise ValueError(f"--out has to end in .html. Received: {out}")
+    if not out.parent.is_dir():
+        raise ValueError(f"--out: there is no folder {out.parent}")
+    arrays = load_data(options.data)
+    models = load_models(options.models)
+    result = keras_sgt.compare(
+        models,
+        arrays["x"],
+        arrays["y"],
+        methods=options.methods,
+        measures=options.measures,
+        truth=arrays.get("truth"),
+        domain=options.domain,
+        samples=options.samples,
+        batch_size=options.batch_size,
+        cache=options.cache,
+        **{name: arrays[name].tolist() for name in NAMES if name in arrays},
+    )
+    print(result)
+    result.save(out)
+    if options.csv:
+        result.to_csv(options.csv)
+    print(f"wrote {out}")
+
+
+def load_data(file):
+    """The arrays of an .npz file; it may hold no pickled objects."""
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it is a single array")
+            arrays = {key: archive[key] for key in archive.files}
+    except FileNotFoundError:
+        raise ValueError(f"--data: there is no file {file}") from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"--data has to be {DATA}. {file}: {error}") from None
+    missing = {"x", "y"} - arrays.keys()
+    if missing:
+        raise ValueError(
+            f"--data has to be {DATA}. {file} lacks {sorted(missing)} and "
+            f"holds {sorted(arrays)}"
+        )
+    return arrays
+
+
+def load_models(files):
+    """Models by the name of their file, or by its path where names repeat."""
+    names = [pathlib.Path(file).stem for file in files]
+    if len(set(names)) < len(names):
+        names = list(files)
+    if len(set(names)) < len(names):
+        raise ValueError(f"A model is given twice: {files}")
+    models = {}
+    for name, file in zip(names, files):
+        if not pathlib.Path(file).is_file():
+            raise ValueError(f"There is no model {file}")
+        try:
+            models[name] = keras.models.load_model(file, safe_mode=True)
+        except (ValueError, TypeError, OSError, KeyError) as error:
+            raise ValueError(f"{file} does not load: {error}") from error
+    return models
+
+
+def main(arguments=None):
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""The report: one HTML file that needs nothing else."""
+
+import base64
+import hashlib
+
+import numpy as np
+
+import keras_sgt
+from keras_sgt.report import registry
+
+FILES = "page_files"
+PICTURE_BYTES = 2_500_000  # of all together, so that the page stays small
+
+
+def render(comparison, title="Saliency compared"):
+    """The page of a comparison, as HTML."""
+    environment = _environment()
+    style, script = (
+        environment.loader.get_source(environment, f"page.{kind}")[0]
+        for kind in ("css", "js")
+    )
+    head, lines = comparison.table()
+    return environment.get_template("page.html").render(
+        title=title,
+        about=_about(comparison),
+        head=head,
+        lines=lines,
+        note=comparison.note,
+        scale=_SCALE,
+        domain=comparison.domain,
+        data=_content(comparison),
+        style=style,
+        script=script,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        version=keras_sgt.__version__,
+    )
+
+
+def table(comparison):
+    """The table alone, for notebooks."""
+    head, lines = comparison.table()
+    template = _environment().get_template("table.html")
+    return template.render(head=head, lines=lines)
+
+
+def _environment():
+    try:
+        import jinja2
+    except ImportError as error:
+        raise ImportError(
+            "The report needs Jinja2: pip install jinja2. `print`, `to_csv` "
+            "and `to_json` do without."
+        ) from error
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("keras_sgt.report", FILES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+
+
+def _hash(text):
+    """What a content security policy knows an inline text by."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _about(comparison):
+    return (
+        f"{len(comparison.models)} models, {len(comparison.methods)} "
+        f"attribution methods, {comparison.count:,} test samples, of which "
+        f"{len(comparison.shown)} are shown."
+    )
+
+
+def _content(comparison):
+    """What the page's script draws."""
+    side = _side(comparison)
+    maps = {
+        (model, method): _reduced(
+            comparison.part(model, method)["maps"], comparison.domain, side
+        )
+        for model in comparison.models
+        for method in comparison.methods
+    }
+    inputs = _inputs(comparison, side)
+    names = comparison.class_names
+    classes = max(
+        comparison.part(m)["probabilities"].shape[1] for m in comparison.models
+    )
+    return {
+        "domain": comparison.domain,
+        "models": comparison.models,
+        "methods": comparison.methods,
+        "shape": next(iter(maps.values())).shape[1:],
+        "classNames": list(map(str, names or range(classes))),
+        "featureNames": comparison.feature_names,
+        "curves": list(_curves(comparison)),
+        "sorts": list(_sorts(comparison)),
+        "samples": [
+            _sample(comparison, i, inputs[i], maps)
+            for i in range(len(comparison.shown))
+        ],
+    }
+
+
+def _sample(comparison, i, given, maps):
+    said = {
+        model: comparison.part(model)["probabilities"][i]
+        for model in comparison.models
+    }
+    length = len(given["tokens"]) if "tokens" in given else None
+    return {
+        **given,
+        "index": int(comparison.shown[i]),
+        "label": int(comparison.y[i]),
+        "predicted": {m: int(p.argmax()) for m, p in said.items()},
+        "probability": {m: round(float(p.max()), 4) for m, p in said.items()},
+        "maps": {
+            model: {
+                method: _quantised(maps[model, method][i][:length])
+                for method in comparison.methods
+            }
+            for model in comparison.models
+        },
+    }
+
+
+def _inputs(comparison, side):
+    """What is drawn of each sample but its maps."""
+    x, truth = comparison.x, comparison.truth
+    if comparison.domain == "text":
+        return [_words(comparison, i) for i in range(len(x))]
+    if comparison.domain == "table":
+        return [{"values": [f"{v:.4g}" for v in row]} for row in x]
+    if comparison.domain == "images" and x.shape[-1] not in (1, 3):
+        x = x.mean(-1, keepdims=True)  # more channels than colours
+    x = _reduced(x, comparison.domain, side, channels=True)
+    low, high = x.min(), x.max()
+    if comparison.domain == "series":
+        middle, half = (low + high) / 2, max((high - low) / 2, 1e-12)
+        found = [{"input": _base64((a - middle) / half * 127)} for a in x]
+    else:
+        scaled = (x - low) / max(high - low, 1e-12) * 255 - 128
+        found = [{"input": _base64(a)} for a in scaled]
+    if truth is not None and comparison.domain == "series":
+        for one, mask in zip(found, truth):
+            reduced = _reduced(mask[None].astype("float32"), "series", side)
+            one["truth"] = _base64(reduced[0] > 0)
+    return found
+
+
+def _words(comparison, i):
+    ids = comparison.x[i]
+    real = ids[: int(np.flatnonzero(ids).max(initial=-1)) + 1]
+    names = comparison.token_names
+    if names is None:
+        tokens = [str(token) for token in real]
+    elif isinstance(names, dict):
+        tokens = [str(names.get(int(t), int(t))) for t in real]
+    else:
+        tokens = [str(names[t]) if t < len(names) else str(t) for t in real]
+    found = {"tokens": tokens}
+    if comparison.truth is not None:
+        found["truth"] = comparison.truth[i, : len(real)].tolist()
+    return found
+
+
+def _side(comparison):
+    """The most pixels that a side of a picture may have."""
+    maps = len(comparison.models) * len(comparison.methods)
+    pictures = len(comparison.shown) * (maps + 3)  # the input has 3 colours
+    return max(8, int((PICTURE_BYTES / pictures) ** 0.5))
+
+
+def _reduced(values, domain, side, channels=False):
+    """Images and series by whole blocks, so that no side is longer."""
+    if domain not in ("images", "series"):
+        return values
+    if domain == "images" and values.ndim == 4 and not channels:
+        values = values.mean(-1)
+    for axis in (1, 2):
+        block = -(-values.shape[axis] // side)
+        starts = np.arange(0, values.shape[axis], block)
+        sizes = np.diff([*starts, values.shape[axis]])
+        shape = [1] * values.ndim
+        shape[axis] = -1
+        values = np.add.reduceat(values, starts, axis) / sizes.reshape(shape)
+    return values
+
+
+def _quantised(values):
+    """A map as bytes, and the magnitude that the largest stands for."""
+    scale = float(abs(values).max(initial=0))
+    return {
+        "values": _base64(values / (scale or 1) * 127),
+        "scale": scale,
+    }
+
+
+def _base64(values):
+    return base64.b64encode(np.rint(values).astype("int8").tobytes()).decode()
+
+
+def _curves(comparison):
+    for method in comparison.methods:
+        for measure in comparison.curves():
+            yield {
+                "method": method,
+                "title": registry.heading(measure),
+                "along": "share of features",
+                "series": [
+                    _line(model, *comparison.curve(model, method, measure))
+                    for model in comparison.models
+                ],
+            }
+        yield {
+            "method": method,
+            "title": "how large attributions are (share of features, log)",
+            "along": "share of the map's largest magnitude",
+            "series": [
+                _line(model, *comparison.distribution(model, method))
+                for model in comparison.models
+            ],
+        }
+
+
+def _line(name, x, y):
+    return {
+        "name": name,
+        "x": np.round(np.asarray(x, "float64"), 4).tolist(),
+        "y": np.round(np.asarray(y, "float64"), 5).tolist(),
+    }
+
+
+def _sorts(comparison):
+    for model in comparison.models:
+        for method in comparison.methods:
+            part = comparison.part(model, method)
+            for key in part:
+                measure, _, field = key.partition("/")
+                if field == "per_sample":
+                    values = part[key][comparison.shown]
+                    title = registry.heading(measure)
+                    yield {
+                        "title": f"{title}: {model}, {method}",
+                        "values": [
+                            None if np.isnan(v) else round(float(v), 5)
+                            for v in values
+                        ],
+                    }
+
+
+_SCALE = (
+    "Each map has its own scale: blue is the negative of its largest "
+    "magnitude (against the class), white is zero, orange that magnitude (for "
+    "the class). The number below a map is what ±1 stands for."
+)

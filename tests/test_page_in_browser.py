@@ -1,0 +1,249 @@
+"""The report in a real browser: it shows, slides, filters, loads nothing."""
+
+import os
+import pathlib
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_sgt
+
+CHROMIUM = shutil.which("chromium")
+SCREENSHOTS = os.environ.get("KERAS_SGT_SCREENSHOTS")
+RNG = np.random.default_rng(0)
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="the browser Chromium is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-quic"],
+        )
+        yield browser
+        browser.close()
+
+
+def classifiers(shape, head=()):
+    models = {}
+    for seed, name in enumerate(("traditional", "guided")):
+        keras.utils.set_random_seed(seed)
+        models[name] = keras.Sequential(
+            [
+                keras.Input(shape),
+                *head,
+                layers.Flatten(),
+                layers.Dense(3, "softmax"),
+            ]
+        )
+    return models
+
+
+def images():
+    y = np.arange(12) % 3
+    x = RNG.random((12, 20, 20, 3), dtype="float32") * 0.3
+    for image, label in zip(x, y):
+        image[4:12, 2 + 5 * label : 7 + 5 * label, label] += 0.7
+    truth = (x > 0.5).any(-1, keepdims=True)
+    return classifiers((20, 20, 3)), x, y, {"truth": truth}
+
+
+def series():
+    y = np.arange(9) % 3
+    t = np.linspace(0, 6, 40)[None, :, None]
+    x = np.sin(t * (1 + np.arange(5))) + RNG.normal(0, 0.2, (9, 40, 5))
+    truth = np.zeros(x.shape, bool)
+    truth[:, 10:25, 1:4] = True
+    return classifiers((40, 5)), x + truth, y, {"truth": truth}
+
+
+def table():
+    names = ["age", "hours", "gain <b>", "loss", "school"]
+    x = RNG.normal(size=(9, 5))
+    return classifiers((5,)), x, np.arange(9) % 3, {"feature_names": names}
+
+
+def text():
+    words = ["", "a", "film", "was", "really", "good", "bad", "dull"]
+    words += ["<i>bold</i>", "and", "of"]
+    x = RNG.integers(1, len(words), (9, 14)).astype("int32")
+    x[:, 11:] = 0
+    truth = np.isin(x, (5, 6, 7))
+    truth[:, 0] = True
+    models = {}
+    for seed, name in enumerate(("traditional", "guided")):
+        keras.utils.set_random_seed(seed)
+        models[name] = keras.Sequential(
+            [
+                keras.Input((14,), dtype="int32"),
+                layers.Embedding(len(words), 4),
+                layers.Conv1D(6, 2, activation="relu"),
+                layers.GlobalMaxPooling1D(),
+                layers.Dense(2, "softmax"),
+            ]
+        )
+    options = {"truth": truth, "token_names": words}
+    return models, x, np.arange(9) % 2, options
+
+
+DOMAINS = {f.__name__: f for f in (images, series, table, text)}
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    for name, make in DOMAINS.items():
+        models, x, y, options = make()
+        result = keras_sgt.compare(
+            models, x, y, methods=["gradient", "random"], verbose=0, **options
+        )
+        result.save(folder / f"{name}.html")
+    return folder
+
+
+@pytest.fixture
+def opened(browser, pages):
+    """Opens a page; what the console says and what is asked for fail it."""
+    said, asked = [], []
+
+    def opening(name, width=1280, scheme="light"):
+        page = browser.new_page(
+            viewport={"width": width, "height": 900}, color_scheme=scheme
+        )
+        page.on(
+            "console",
+            lambda m: said.append(m.text) if m.type == "error" else None,
+        )
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((pages / f"{name}.html").as_uri())
+        return page
+
+    yield opening
+    assert said == []
+    assert all(url.startswith("file:") for url in asked)
+    assert len(asked) == len(set(asked))
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("width", [390, 1280])
+def test_shows_every_sample(opened, domain, width):
+    page = opened(domain, width, "dark" if width == 390 else "light")
+    assert page.locator(".sample").count() == len(DOMAINS[domain]()[2])
+    assert page.locator("table.numbers tbody tr").count() == 6
+    assert page.locator(".plot svg").count() >= 1
+    # Nothing but what scrolls by itself is wider than the window.
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= width
+    if SCREENSHOTS:
+        path = pathlib.Path(SCREENSHOTS) / f"{domain}-{width}.png"
+        page.screenshot(path=path, full_page=True)
+
+
+PIXELS = """canvas => Array.from(canvas.getContext("2d").getImageData(
+    0, 0, canvas.width, canvas.height).data)"""
+
+
+def slide(page, control, value):
+    page.locator(control).fill(str(value))
+
+
+def test_sliders_change_the_pictures(opened):
+    page = opened("images")
+    figure = page.locator(".sample figure").nth(1)
+    map_, overlay = figure.locator("canvas").all()
+    before = [c.evaluate(PIXELS) for c in (map_, overlay)]
+    slide(page, "#opacity", 0)
+    assert map_.evaluate(PIXELS) == before[0]
+    image = page.locator(".sample figure canvas").first.evaluate(PIXELS)
+    assert overlay.evaluate(PIXELS) == image  # a clear overlay is the input
+    slide(page, "#top", 10)
+    shown = np.reshape(map_.evaluate(PIXELS), (400, 4))[:, :3]
+    assert (shown < 255).any(1).sum() == pytest.approx(40, abs=8)
+    assert page.locator("output[for=top]").text_content() == "10 %"
+
+
+def test_filters_and_sorts(opened):
+    page = opened("images")
+    page.select_option("#class", "1")
+    titles = page.locator(".sample h3").all_text_contents()
+    assert len(titles) == 4
+    assert all("class 1." in title for title in titles)
+    assert page.locator("#count").text_content() == "4 of 12 samples"
+    page.select_option("#class", "")
+    counts = []
+    for choice in ("0 right", "0 wrong"):
+        page.select_option("#correct", choice)
+        counts.append(page.locator(".sample").count())
+        wrong = page.locator(".sample h3 span:first-of-type.wrong").count()
+        assert wrong == (0 if choice == "0 right" else counts[-1])
+    assert sum(counts) == 12
+    page.select_option("#correct", "")
+
+    def order():
+        return [
+            card.get_attribute("data-index")
+            for card in page.locator(".sample").all()
+        ]
+
+    assert order() == [str(i) for i in range(12)]
+    page.select_option("#sort", "0")
+    assert order() != [str(i) for i in range(12)]
+    assert sorted(order(), key=int) == [str(i) for i in range(12)]
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_keyboard_reaches_all_controls(opened, domain):
+    page = opened(domain)
+    controls = set(
+        page.locator("select, input").evaluate_all("all => all.map(c => c.id)")
+    )
+    assert {"class", "correct", "sort", "curve-method"} <= controls
+    reached = set()
+    for _ in range(len(controls) + 3):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id"))
+    assert controls <= reached
+    if domain == "images":
+        page.locator("#top").focus()
+        page.keyboard.press("ArrowLeft")
+        assert page.locator("output[for=top]").text_content() == "99 %"
+
+
+def test_words_tell_their_number_and_are_not_markup(opened):
+    page = opened("text")
+    words = page.locator(".words span")
+    assert "<i>bold</i>" in words.all_text_contents()
+    assert page.locator(".words i").count() == 0
+    float(words.first.get_attribute("title"))
+    assert page.locator(".words .human").count() > 0
+    assert words.first.evaluate("w => w.style.backgroundColor").startswith(
+        "rgb"
+    )
+
+
+def test_names_of_columns_are_text(opened):
+    page = opened("table")
+    assert "gain <b>" in page.locator(".bars td").all_text_contents()
+    slide(page, "#top", 20)
+    widths = (
+        page.locator(".bars")
+        .first.locator(".bar")
+        .evaluate_all("bars => bars.map(b => b.style.width)")
+    )
+    assert sorted(width != "0%" for width in widths) == [False] * 4 + [True]
+
+
+def test_the_true_box_is_drawn(opened):
+    page = opened("series")
+    map_ = page.locator(".sample figure canvas").nth(1)
+    pixels = np.reshape(map_.evaluate(PIXELS), (-1, 4))
+    assert (pixels[:, :3] == 0x11).all(1).any()
