@@ -11,7 +11,7 @@ PINNED = {"tensorflow": [], "jax": [], "torch": ["torch==2.13.0"]}
 EXTRAS = {
     "tensorflow": "tensorflow,data",
     "jax": "jax",
-    "torch": "torch,reference",
+    "torch": "torch,reference,browser",
 }
 
 # KerasHub without its tensorflow-text, which would bring TensorFlow along; its

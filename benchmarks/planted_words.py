@@ -2,12 +2,12 @@
 
     KERAS_BACKEND=torch python benchmarks/planted_words.py
 
-Texts of 30 random words out of 200, three of which were planted: the label
-says whether a text has one of them. After training, the words of each test
-text are ranked by the gradient at the embedding's output; counted is how
-often the most salient word of a text is a planted one, and the area under the
-precision-recall curve of the ranking. The random-mask control masks as many
-words, but picks them blindly.
+Texts of 30 random words out of 200, with one of three planted words: it alone
+decides which of three classes a text has. After training, the words of each
+test text are ranked by the gradient at the embedding's output; counted is how
+often the planted word is the most salient one (of 30, by chance: 0.033), and
+the area under the precision-recall curve of the ranking. The random-mask
+control masks as many words, but picks them blindly.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import numpy as np
 from keras import layers
 
 import keras_sgt
-from keras_sgt import evaluation, heads, masking
+from keras_sgt import attribution, evaluation, masking
 
 VOCABULARY, LENGTH, PLANTED = 200, 30, (11, 57, 142)
 TRAININGS = {"traditional": None, "guided": "absolute", "control": "random"}
@@ -29,10 +29,8 @@ def texts(n, rng):
     """Ids, labels, and where the planted words are."""
     ids = rng.integers(1, VOCABULARY, (n, LENGTH))
     ids[np.isin(ids, PLANTED)] = 1
-    labels = np.arange(n) % 2
-    for row in np.flatnonzero(labels):
-        places = rng.choice(LENGTH, 2, replace=False)
-        ids[row, places] = rng.choice(PLANTED, 2)
+    labels = np.arange(n) % len(PLANTED)
+    ids[np.arange(n), rng.integers(LENGTH, size=n)] = np.take(PLANTED, labels)
     return ids.astype("int32"), labels.astype("int32"), np.isin(ids, PLANTED)
 
 
@@ -42,7 +40,7 @@ def network():
             keras.Input((LENGTH,), dtype="int32"),
             layers.Embedding(VOCABULARY, 16, name="words"),
             layers.Bidirectional(layers.LSTM(16)),
-            layers.Dense(2),
+            layers.Dense(len(PLANTED)),
         ]
     )
 
@@ -61,33 +59,16 @@ def trained(ranking, ids, labels, seed, epochs):
     return model
 
 
-def saliency(model, ids, labels):
-    """The gradient of the label's logit at each word, summed over its axis."""
-    ids, labels = keras.ops.array(ids), keras.ops.array(labels)
-
-    def score(ids):
-        outputs = model(ids, training=False)
-        return heads.label_score(
-            keras_sgt.divergences.CategoricalKL(from_logits=True),
-            labels,
-            outputs,
-            logits_of=None,
-        )
-
-    ranked = masking.TokenMasking(padding=None).saliency(score, ids, model)
-    return keras.ops.convert_to_numpy(ranked)
-
-
 def measured(model, ids, labels, planted):
-    found = saliency(model, ids, labels)
-    outputs = model.predict(ids, verbose=0)
-    has = labels == 1
-    top = np.take_along_axis(planted, found.argmax(1)[:, None], axis=1)[:, 0]
-    auprc = evaluation.token_auprc(list(found[has]), list(planted[has]))
+    found = abs(attribution.Gradient(model)(ids, labels, batch_size=250))
+    predicted = model.predict(ids, verbose=0).argmax(1)
+    top = planted[np.arange(len(ids)), found.argmax(1)]
     return {
-        "accuracy": round(float((outputs.argmax(1) == labels).mean()), 4),
-        "planted_word_on_top": round(float(top[has].mean()), 4),
-        "token_auprc": round(float(auprc.value), 4),
+        "accuracy": round(float((predicted == labels).mean()), 4),
+        "planted_word_on_top": round(float(top.mean()), 4),
+        "token_auprc": round(
+            float(evaluation.token_auprc(found, planted).value), 4
+        ),
     }
 
 

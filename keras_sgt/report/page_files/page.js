@@ -110,7 +110,8 @@ const draw = {
       const words = make("p", { class: "words" });
       sample.tokens.forEach((token, i) => {
         const word = make("span", { text: token, title: (found[i] * map.scale).toPrecision(3) });
-        word.style.backgroundColor = `rgb(${colour(found[i])})`;
+        // Never so dark that black letters are hard to read.
+        word.style.backgroundColor = `rgb(${colour(0.75 * found[i])})`;
         if (sample.truth && sample.truth[i]) word.className = "human";
         words.append(word, " ");
       });
@@ -178,7 +179,7 @@ function box(canvas, truth, steps, features, zoom) {
   const [t0, f0] = [0, 1].map((a) => Math.min(...at.map((p) => p[a])));
   const [t1, f1] = [0, 1].map((a) => Math.max(...at.map((p) => p[a])) + 1);
   const context = canvas.getContext("2d");
-  context.lineWidth = Math.max(2, zoom / 3);
+  context.lineWidth = 2;
   context.strokeStyle = "#111";
   context.setLineDash([6, 4]);
   context.strokeRect(t0 * zoom, f0 * zoom, (t1 - t0) * zoom, (f1 - f0) * zoom);
@@ -206,7 +207,8 @@ function plot(title, series, yTitle) {
   };
   label(left - 4, y(high) + 8, high.toPrecision(2), "end");
   label(left - 4, y(low), low.toPrecision(2), "end");
-  for (const v of [0, 0.5, 1]) label(x(v), h - bottom + 14, `${100 * v} %`, "middle");
+  for (const [v, anchor] of [[0, "start"], [0.5, "middle"], [1, "end"]])
+    label(x(v), h - bottom + 14, `${100 * v} %`, anchor);
   label((w + left) / 2, h - 2, yTitle, "middle");
   const legend = make("ul", { class: "legend" });
   series.forEach((s, i) => {
