@@ -91,6 +91,7 @@ class TestNumbers:
             "a": [classifier((8, 8, 1), s) for s in (0, 1, 2)],
             "b": [classifier((8, 8, 1), s) for s in (3, 4, 5)],
         }
+        options["measures"] = ["gini"]
         result = keras_sgt.compare(models, x, y, seeds=[7, 8, 9], **options)
         values = [
             evaluation.gini(attribution.Gradient(m)(x)).value
@@ -153,7 +154,7 @@ class TestNumbers:
             [keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(3)]
         )
         logits.set_weights(models["plain"].get_weights())
-        options["methods"] = ["gradient"]
+        options.update(methods=["gradient"], measures=["deletion"])
         found = keras_sgt.compare(
             {"softmax": models["plain"], "logits": logits}, x, y, **options
         )
@@ -251,6 +252,7 @@ class TestPage:
         sizes = []
         for n, side in ((30, 20), (300, 20), (30, 160)):
             models, x, y, options = compared((side, side, 3), n)
+            options["measures"] = ["gini"]
             result = keras_sgt.compare(models, x, y, samples=24, **options)
             result.save(tmp_path / "report.html")
             sizes.append((tmp_path / "report.html").stat().st_size)
@@ -258,7 +260,7 @@ class TestPage:
         assert max(sizes) < 5e6
 
     def test_another_ending_is_refused(self, tmp_path):
-        models, x, y, options = compared()
+        models, x, y, options = compared(measures=["gini"])
         result = keras_sgt.compare(models, x, y, **options)
         with pytest.raises(ValueError, match=r"end in '\.html'"):
             result.save(tmp_path / "report.pdf")
@@ -285,6 +287,7 @@ def method(model):
 result = keras_sgt.compare(
     {{"a": classifier((6, 6, 1)), "b": classifier((6, 6, 1), 1)}},
     x, np.arange(12) % 3, methods={{"gradient": method}}, verbose=0,
+    measures=["gini"],
     cache={cache!r},
 )
 result.to_csv({out!r})
@@ -315,7 +318,7 @@ result.to_csv({out!r})
 
     def test_other_weights_are_computed_anew(self, tmp_path):
         models, x, y, options = compared()
-        options["cache"] = tmp_path
+        options.update(cache=tmp_path, measures=["deletion"])
         first = keras_sgt.compare(models, x, y, **options)
         models["guided"].set_weights(
             [2 * w for w in models["guided"].get_weights()]
@@ -379,7 +382,8 @@ class TestCommandLine:
             "compare",
             *(str(folder / name) for name in ("plain.keras", "guided.keras")),
             *("--data", str(folder / data), "--out", str(folder / out)),
-            *("--methods", "gradient", "--samples", "3"),
+            *("--methods", "gradient", "--measures", "gini"),
+            *("--samples", "3"),
         ]
 
     def test_writes_the_page(self, files, capsys):
