@@ -94,8 +94,10 @@ def test_quickstart_reads_mnist():
     assert (x_test.min(), x_test.max()) == (0, 1)
 
 
-def test_readme_tables_are_those_of_the_committed_runs():
-    script = runpy.run_path(str(ROOT / "docs" / "update_readme.py"))
-    readme = (ROOT / "README.md").read_text()
-    assert script["updated"](readme) == readme
-    assert "±" in readme
+def test_tables_are_those_of_the_committed_runs():
+    script = runpy.run_path(str(ROOT / "docs" / "update_tables.py"))
+    assert set(script["DOCUMENTS"]) == {"README.md", "docs/attribution.md"}
+    for name in script["DOCUMENTS"]:
+        text = (ROOT / name).read_text()
+        assert script["updated"](text) == text
+        assert "<!-- /" in text

@@ -167,12 +167,13 @@ class TestNumbers:
         assert by_model["softmax"] == by_model["logits"]
 
 
-class TestShown:
-    @pytest.fixture(scope="class")
-    def result(self):
-        models, x, y, options = compared()
-        return keras_sgt.compare(models, x, y, **options)
+@pytest.fixture(scope="module")
+def result():
+    models, x, y, options = compared()
+    return keras_sgt.compare(models, x, y, **options)
 
+
+class TestShown:
     def test_table(self, result):
         lines = str(result).splitlines()
         assert "accuracy ↑" in lines[0]
@@ -220,9 +221,7 @@ class TestShown:
 
 
 class TestPage:
-    def test_is_one_file_that_loads_nothing(self, tmp_path):
-        models, x, y, options = compared()
-        result = keras_sgt.compare(models, x, y, **options)
+    def test_is_one_file_that_loads_nothing(self, result, tmp_path):
         result.save(tmp_path / "report.html")
         assert os.listdir(tmp_path) == ["report.html"]
         text = (tmp_path / "report.html").read_text()
@@ -237,6 +236,7 @@ class TestPage:
             x,
             np.arange(6) % 2,
             methods={evil: attribution.Gradient},
+            measures=["gini"],
             class_names=['say "no"', evil],
             token_names=[evil] * 9,
             verbose=0,
@@ -259,9 +259,7 @@ class TestPage:
         assert abs(sizes[1] / sizes[0] - 1) < 0.1
         assert max(sizes) < 5e6
 
-    def test_another_ending_is_refused(self, tmp_path):
-        models, x, y, options = compared(measures=["gini"])
-        result = keras_sgt.compare(models, x, y, **options)
+    def test_another_ending_is_refused(self, result, tmp_path):
         with pytest.raises(ValueError, match=r"end in '\.html'"):
             result.save(tmp_path / "report.pdf")
 
@@ -316,6 +314,24 @@ result.to_csv({out!r})
         rows = list(csv.DictReader((tmp_path / "rows.csv").open()))
         assert {r["model"] for r in rows} == {"a", "b"}
 
+    def test_a_killed_save_leaves_the_old_page(self, tmp_path):
+        path = tmp_path / "report.html"
+        path.write_text("the old page")
+        # Killed when all is written, but under another name.
+        script = self.SCRIPT.replace("result.to_csv({out!r})", "") + (
+            "import pathlib\n"
+            "pathlib.Path.replace = lambda *_: os.kill(os.getpid(), 9)\n"
+            "result.save({out!r})\n"
+        )
+        script = script.replace("cache={cache!r},", "").format(
+            tests=str(pathlib.Path(__file__).parent), kill_at=0, out=str(path)
+        )
+        killed = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True
+        )
+        assert killed.returncode == -signal.SIGKILL
+        assert path.read_text() == "the old page"
+
     def test_other_weights_are_computed_anew(self, tmp_path):
         models, x, y, options = compared()
         options.update(cache=tmp_path, measures=["deletion"])
@@ -343,6 +359,8 @@ class TestBadInput:
             ({"methods": []}, "gradient"),
             ({"measures": ["comprehensiveness"]}, "accuracy_drop"),
             ({"measures": ["relevance_mass"]}, "only with `truth`"),
+            ({"truth": np.zeros((8, 8, 1), bool)}, "empty in 20 samples"),
+            ({"truth": np.ones((3, 8), bool)}, r"shape of `x`, \(20, 8"),
             ({"domain": "video"}, "images"),
             ({"class_names": ["a"]}, "up to class 2"),
             ({"seeds": [1, 2]}, "each of the 1 models"),

@@ -50,12 +50,14 @@ def compare(
             functions from a model to a method of `keras_sgt.attribution`.
             Attributed is the class that each model predicts. Defaults to the
             gradient, integrated gradients, and random numbers, the control.
+            A cache tells methods apart by their names.
         measures: names of measures. Defaults to all that fit the data.
         truth: bools shaped like `x` (or that broadcast to it): the features
             that matter. Defaults to `None`, unknown.
         domain: `"images"`, `"series"`, `"table"` or `"text"`. Defaults to
             `"auto"`: told by the axes and type of `x`.
-        seeds: list of the seeds of each name's models, for the record.
+        seeds: list of ints, the seeds of each name's models, which the notes
+            of the table name. Defaults to none.
         class_names: list of str.
         feature_names: list of str, of the columns of a table.
         token_names: list of str, or dict from ids to str, of texts.
@@ -89,8 +91,9 @@ def compare(
     ['accuracy', 'accuracy_drop', 'deletion', 'insertion', 'gini']
     """
     models = data.named_models(models)
-    x, y, truth = data.arrays(x, y, truth)
+    x, y = data.arrays(x, y)
     domain = data.domain_of(domain, x)
+    truth = data.true_features(truth, x, domain)
     task = _Task(
         x=x,
         y=y,

@@ -71,18 +71,34 @@ def _shapes(model):
         return None
 
 
-def arrays(x, y, truth):
-    """`x`, `y` and `truth` as arrays of as many samples."""
+def arrays(x, y):
+    """`x` and `y` as arrays of as many samples."""
     x = checks.numeric("x", x)
     if x.dtype.kind == "f":
         x = x.astype("float32", copy=False)
-    y = checks.labels("y", y, len(x))
-    if truth is not None:
-        truth = np.asarray(truth)
-        if truth.shape != x.shape:
-            truth = np.broadcast_to(truth, x.shape)
-        truth = truth.astype(bool)
-    return x, y, truth
+    return x, checks.labels("y", y, len(x))
+
+
+def true_features(truth, x, domain):
+    """`truth` as bools shaped like `x`, some of each sample's true."""
+    if truth is None:
+        return None
+    try:
+        truth = np.broadcast_to(truth, x.shape)
+    except ValueError:
+        raise ValueError(
+            f"`truth` has to have the shape of `x`, {x.shape}, or broadcast "
+            f"to it. Received: truth of shape {np.shape(truth)}"
+        ) from None
+    real = x != 0 if domain == "text" else None
+    truth = checks.truth_masks("truth", truth, x.shape, real)
+    if domain == "images" and (truth != truth[..., :1]).any():
+        raise ValueError(
+            "`truth` of images has to be the same in all channels: a pixel "
+            "matters or does not. Received: channels that differ. Pass "
+            "`truth.any(-1, keepdims=True)`."
+        )
+    return truth
 
 
 def domain_of(domain, x):

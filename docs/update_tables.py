@@ -1,6 +1,6 @@
-"""Writes the README's tables from the runs that are committed beside them.
+"""Writes the documents' tables from the runs that are committed beside them.
 
-python docs/update_readme.py
+python docs/update_tables.py
 """
 
 import csv
@@ -12,6 +12,7 @@ import statistics
 ROOT = pathlib.Path(__file__).parents[1]
 RUNS = ROOT / "docs" / "results" / "mnist.csv"
 STEPS = ROOT / "benchmarks" / "results"
+DOCUMENTS = ("README.md", "docs/attribution.md")
 MEASURES = {
     "accuracy": ("accuracy ↑", 3),
     "drop_auc": ("accuracy-drop area ↓", 3),
@@ -89,15 +90,46 @@ def memory():
         yield f"{guided['times_plain']:.2f} × plain on {result['backend']}"
 
 
+def attribution():
+    """Seconds and peak memory, ours and Captum's."""
+    files = sorted(STEPS.glob("attribution-*.json"))
+    results = [json.loads(file.read_text()) for file in files]
+    found = {}
+    for result in results:
+        for row in result["rows"]:
+            by = row["by"]
+            if by == "keras_sgt":
+                by += f", {result['backend']}"
+            cell = f"{row['median_ms'] / 1000:.1f} s, {row['peak_mib']} MiB"
+            found.setdefault(row["method"], {})[by] = cell
+    sides = sorted({by for cells in found.values() for by in cells})
+    rows = [
+        [method, *(cells.get(by, "") for by in sides)]
+        for method, cells in found.items()
+    ]
+    note = (
+        f"{results[0]['images']:,} images of MNIST's size and the paper's "
+        "network: medians, and memory above what the process held, of "
+        "[benchmarks/attribution.py](../benchmarks/attribution.py) on "
+        f"{results[0]['machine']}. Captum runs the Keras model itself, and the "
+        "same network in PyTorch's own layers, which its DeepSHAP needs and "
+        "which are faster on this machine than Keras's on PyTorch."
+    )
+    return table(["", *sides], rows) + f"\n\n{note}"
+
+
 def updated(text):
-    for name, make in {"mnist": mnist, "step": step}.items():
+    blocks = {"mnist": mnist, "step": step, "attribution": attribution}
+    for name, make in blocks.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        pattern = re.compile(f"{start}.*{end}", re.DOTALL)
-        block = f"{start}\n{make()}\n{end}"
-        text = pattern.sub(lambda _, block=block: block, text)
+        if start in text:
+            pattern = re.compile(f"{start}.*{end}", re.DOTALL)
+            block = f"{start}\n{make()}\n{end}"
+            text = pattern.sub(lambda _, block=block: block, text)
     return text
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(updated(readme.read_text()))
+    for name in DOCUMENTS:
+        document = ROOT / name
+        document.write_text(updated(document.read_text()))
