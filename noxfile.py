@@ -34,7 +34,11 @@ def tests(session, backend):
     session.install(*PINNED[backend], "-e", f".[test,{EXTRAS[backend]}]")
     session.install(*KERAS_HUB)
     session.install("--no-deps", "keras-hub")
-    session.run("pytest", *session.posargs, env={"KERAS_BACKEND": backend})
+    # Tests wait for compilers more than they compute: one process a core.
+    each_core = ("-n", "auto", "--dist", "worksteal")
+    session.run(
+        "pytest", *each_core, *session.posargs, env={"KERAS_BACKEND": backend}
+    )
 
 
 @nox.session
