@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+import struct
 import time
 import warnings
 
@@ -172,7 +173,13 @@ def _event(epoch, found, picture):
         for name, value in found.items()
     ]
     if picture is not None:
-        image = summary_pb2.Summary.Image(encoded_image_string=picture)
+        width, height = struct.unpack(">II", picture[16:24])  # PNG's header
+        image = summary_pb2.Summary.Image(
+            width=width,
+            height=height,
+            colorspace=4,  # RGBA
+            encoded_image_string=picture,
+        )
         values.append(summary_pb2.Summary.Value(tag="saliency", image=image))
     summary = summary_pb2.Summary(value=values)
     return event_pb2.Event(wall_time=time.time(), step=epoch, summary=summary)
