@@ -70,13 +70,16 @@ class SmoothGrad(Wrapper):
         self.noise = Noise(seed)
 
     def attribute(self, rows):
-        stdevs = [self._stdev(f) for f in rows.features]
-        number = len(rows.features)
+        number, given = len(rows.features), self.stdevs
+        if given is None:
+            stdevs = [_share_of_range(f) for f in rows.features]
+            rows = rows._replace(context=stdevs)
 
         def term(rows, i):
+            stdevs = rows.context if given is None else [given] * number
             noisy = [
                 f + s * self.noise.normal(f, rows.seed, part)
-                for part, (f, s) in enumerate(zip(rows.features, rows.context))
+                for part, (f, s) in enumerate(zip(rows.features, stdevs))
             ]
             found = self.method.attribute(rows._replace(features=noisy))
             if self.nt_type == "smoothgrad":
@@ -86,18 +89,16 @@ class SmoothGrad(Wrapper):
         zeros = [ops.zeros_like(f) for f in rows.features]
         if self.nt_type != "smoothgrad":
             zeros = zeros + zeros
-        sums = self.total(
-            term, self.nt_samples, rows._replace(context=stdevs), zeros
-        )
+        sums = self.total(term, self.nt_samples, rows, zeros)
         means = [s / self.nt_samples for s in sums]
         mean, mean_of_squares = means[:number], means[number:]
         if self.nt_type == "vargrad":
             return [s - ops.square(m) for s, m in zip(mean_of_squares, mean)]
         return mean_of_squares or mean
 
-    def _stdev(self, features):
-        if self.stdevs is not None:
-            return ops.full_like(features, self.stdevs)
-        axes = tuple(range(1, len(features.shape)))
-        high = ops.max(features, axis=axes, keepdims=True)
-        return 0.15 * (high - ops.min(features, axis=axes, keepdims=True))
+
+def _share_of_range(features):
+    axes = tuple(range(1, len(features.shape)))
+    high = ops.max(features, axis=axes, keepdims=True)
+    low = ops.min(features, axis=axes, keepdims=True)
+    return 0.15 * (high - low)
