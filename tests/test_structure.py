@@ -13,6 +13,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "keras_sgt"
 FRAMEWORKS = {"tensorflow", "jax", "torch"}
 # Upper rooms may use lower ones, never the other way round.
 FLOORS = [
+    "checks",
     "backend",
     "embedding",
     "divergences",
@@ -21,6 +22,7 @@ FLOORS = [
     "attribution",
     "evaluation",
     "report",
+    "datasets",
     "model",
     "callbacks",
 ]

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from keras_sgt.evaluation import checks, prediction, results
+from keras_sgt import checks
+from keras_sgt.evaluation import prediction, results
 
 
 def max_sensitivity(

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from keras_sgt.evaluation import checks, prediction, relevance, results
+from keras_sgt import checks
+from keras_sgt.evaluation import prediction, relevance, results
 
 BINS = (0.01, 0.05, 0.1, 0.2, 0.5)
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from keras_sgt.evaluation import checks, relevance, results
+from keras_sgt import checks
+from keras_sgt.evaluation import relevance, results
 
 
 def relevance_mass(

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from keras_sgt.evaluation import checks, fills, prediction, relevance, results
+from keras_sgt import checks
+from keras_sgt.evaluation import fills, prediction, relevance, results
 
 # Float inputs are perturbed in chunks of about this size.
 _CHUNK_BYTES = 2**26

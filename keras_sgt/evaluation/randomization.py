@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from keras_sgt.evaluation import checks, results
+from keras_sgt import checks
+from keras_sgt.evaluation import results
 from keras_sgt.evaluation.consistency import attribute
 
 ORDERS = ("cascading", "independent")

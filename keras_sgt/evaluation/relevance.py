@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_sgt.evaluation import checks
+from keras_sgt import checks
 
 RANKINGS = ("absolute", "signed")
 

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_sgt import backend, heads
-from keras_sgt.evaluation import checks, prediction, results
+from keras_sgt import backend, checks, heads
+from keras_sgt.evaluation import prediction, results
 
 METHODS = ("fgsm", "pgd")
 

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from keras_sgt.evaluation import checks, results
+from keras_sgt import checks
+from keras_sgt.evaluation import results
 
 # Random draws are made in chunks of about this many numbers.
 _CHUNK = 2**22

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from keras_sgt.evaluation import checks, relevance, results
+from keras_sgt import checks
+from keras_sgt.evaluation import relevance, results
 from keras_sgt.evaluation.perturbation import LEVELS
 
 VIEWS = ("all", "time", "feature")

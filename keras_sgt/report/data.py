@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from keras_sgt import attribution
-from keras_sgt.evaluation import checks, prediction
+from keras_sgt import attribution, checks
+from keras_sgt.evaluation import prediction
 from keras_sgt.report.registry import DOMAINS
 
 METHODS = {
