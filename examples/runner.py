@@ -1,0 +1,260 @@
+"""What the examples share: the trainings that are compared, and their table.
+
+Every network is trained traditionally, saliency guided, and with the control
+that masks as many features but picks them blindly, from the same initial
+weights, for as many epochs. A line of the table is one trained network as one
+saliency method sees it. Runs that the table holds already are not run again.
+"""
+
+import argparse
+import csv
+import os
+import pathlib
+import platform
+import statistics
+import sys
+import time
+
+import keras
+import numpy as np
+
+import keras_sgt
+
+# What is passed on to masking, and to SaliencyGuidedModel.
+TRAININGS = {
+    "traditional": None,
+    "guided": ("signed", {}),
+    "guided absolute": ("absolute", {}),
+    "random mask": ("random", {}),
+    "guided quarter": ("signed", {"batch_fraction": 0.25}),
+}
+SETTINGS = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "mask_fraction",
+    "kl_weight",
+)
+WHICH = ("task", "network", "training", "seed", *SETTINGS, "train_samples")
+
+
+class Table:
+    """A CSV that grows by whole runs, and is replaced when one is complete."""
+
+    def __init__(self, path):
+        self.path = path and pathlib.Path(path)
+        self.rows = []
+        if self.path and self.path.exists():
+            with self.path.open(newline="") as file:
+                self.rows = list(csv.DictReader(file))
+
+    def find(self, **run):
+        """The lines of a run; none if it is still to be done."""
+        wanted = {name: str(run[name]) for name in WHICH}
+        return [
+            row
+            for row in self.rows
+            if all(row[name] == value for name, value in wanted.items())
+        ]
+
+    def add(self, rows):
+        self.rows += [{k: _cell(v) for k, v in row.items()} for row in rows]
+        if not self.path:
+            return
+        part = self.path.with_name(self.path.name + ".part")
+        with part.open("w", newline="") as file:
+            names = dict.fromkeys(name for row in self.rows for name in row)
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        part.replace(self.path)
+
+
+def _cell(value):
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+class Training:
+    """A network that is compiled once, and trained from many seeds.
+
+    Compiling takes longer than training some of the networks. `fit` starts
+    from the weights, optimizer and random numbers of a new network.
+    """
+
+    def __init__(self, kind, build, masking, args):
+        self._kind, self._build, self._masking = kind, build, masking
+        self._args = args
+        self.model, self._trainer = self._new()
+        self._trainer.compile(
+            args.optimizer(args.learning_rate),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
+        optimizer = self._trainer.optimizer
+        optimizer.build(self._trainer.trainable_variables)
+        self._start = [np.array(v) for v in optimizer.variables]
+
+    def _new(self):
+        model = self._build()
+        if TRAININGS[self._kind] is None:
+            return model, model
+        ranking, options = TRAININGS[self._kind]
+        return model, keras_sgt.SaliencyGuidedModel(
+            model,
+            mask_fraction=self._args.mask_fraction,
+            kl_weight=self._args.kl_weight,
+            masking=self._masking(ranking),
+            **options,
+        )
+
+    def _restart(self, seed):
+        keras.utils.set_random_seed(seed)
+        _, new = self._new()
+        for ours, theirs in zip(
+            self._trainer.variables, new.variables, strict=True
+        ):
+            ours.assign(theirs)
+        for ours, start in zip(self._trainer.optimizer.variables, self._start):
+            ours.assign(start)
+
+    def fit(self, seed, train, valid):
+        """Trains from a seed; returns the seconds and the last epoch's logs."""
+        self._restart(seed)
+        start = time.perf_counter()
+        history = self._trainer.fit(
+            train.x,
+            train.y,
+            batch_size=self._args.batch_size,
+            epochs=self._args.epochs,
+            callbacks=self._args.callbacks(),
+            verbose=self._args.verbose,
+        ).history
+        seconds = time.perf_counter() - start
+        logits = self.model.predict(valid.x, batch_size=256, verbose=0)
+        return {
+            "train_seconds": seconds,
+            "train_accuracy": history["accuracy"][-1],
+            "valid_accuracy": accuracy(logits, valid.y),
+            "divergence": history.get("divergence", [float("nan")])[-1],
+        }
+
+
+def accuracy(logits, y):
+    return float((logits.argmax(1) == y).mean())
+
+
+def compare(task, network, build, masking, data, measure, args, table):
+    """Trains a network in every way, from every seed, and measures it.
+
+    Args:
+        task, network: their names in the table.
+        build: function that returns a new network with logits.
+        masking: function from a ranking to a masking.
+        data: `(train, valid, test)`, each with `x` and `y`.
+        measure: function from the trained network to a dict of dicts:
+            measures by saliency method.
+        args: of `arguments`.
+        table: `Table`.
+    """
+    train, valid, test = data
+    compiled = {}
+    for seed in args.seeds:
+        for kind in args.trainings:
+            which = {
+                "task": task,
+                "network": network,
+                "training": kind,
+                "seed": seed,
+                "train_samples": len(train.y),
+                **{k: getattr(args, k) for k in SETTINGS},
+            }
+            label = f"{task}, {network}, {kind}, seed {seed}"
+            if table.find(**which):
+                print(f"{label}: done before", flush=True)
+                continue
+            if kind not in compiled:
+                compiled[kind] = Training(kind, build, masking, args)
+            model = compiled[kind].model
+            found = compiled[kind].fit(seed, train, valid)
+            start = time.perf_counter()
+            logits = model.predict(test.x, batch_size=256, verbose=0)
+            found["accuracy"] = accuracy(logits, test.y)
+            methods = measure(model)
+            found["measure_seconds"] = time.perf_counter() - start
+            table.add(
+                {**which, "method": method, **measures, **found}
+                | circumstances()
+                for method, measures in methods.items()
+            )
+            print(
+                f"{label}: {found['train_seconds']:.0f} s, accuracy "
+                f"{found['accuracy']:.3f}, measured in "
+                f"{found['measure_seconds']:.0f} s",
+                flush=True,
+            )
+    return compiled
+
+
+def circumstances():
+    backend = keras.backend.backend()
+    return {
+        "backend": backend,
+        "versions": f"keras {keras.__version__}, "
+        f"{backend} {sys.modules[backend].__version__}, "
+        f"keras_sgt {keras_sgt.__version__}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def summary(table, measures):
+    """A line for each task, network and method, a column for each training."""
+    groups = {}
+    for row in table.rows:
+        key = (row["task"], row["network"], row["method"])
+        groups.setdefault(key, {}).setdefault(row["training"], []).append(row)
+    for measure in measures:
+        print(f"\n{measure}")
+        kinds = dict.fromkeys(k for runs in groups.values() for k in runs)
+        print(f"{'':52}", *(f"{kind:>16}" for kind in kinds))
+        for key, runs in groups.items():
+            cells = (_spread(runs.get(kind, []), measure) for kind in kinds)
+            print(f"{', '.join(key):52}", *(f"{cell:>16}" for cell in cells))
+
+
+def _spread(rows, measure):
+    values = [float(row[measure]) for row in rows if row.get(measure)]
+    if not values:
+        return ""
+    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{spread}"
+
+
+def arguments(description, **defaults):
+    """The options that all examples have; an example adds its own."""
+    parser = argparse.ArgumentParser(
+        description=description.split("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a small run, under 3 minutes"
+    )
+    parser.add_argument(
+        "--trainings",
+        nargs="+",
+        choices=list(TRAININGS),
+        default=["traditional", "guided", "random mask"],
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--mask-fraction", type=float, default=0.5)
+    parser.add_argument("--kl-weight", type=float, default=1.0)
+    parser.add_argument(
+        "--csv", help="table to write; the runs in it are not run again"
+    )
+    parser.add_argument("--verbose", type=int, default=0, help="as for `fit`")
+    parser.set_defaults(
+        optimizer=keras.optimizers.Adam, callbacks=list, **defaults
+    )
+    return parser
