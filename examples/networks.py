@@ -78,12 +78,17 @@ def vgg16(input_shape=(96, 96, 3), classes=3, weights=None):
 
 
 def bilstm(length, vocabulary, classes=2, width=100, units=64, vectors=None):
-    """Embedding, bidirectional LSTM, a hidden layer, as ERASER's baseline."""
+    """Embedding, bidirectional LSTM, the mean of its states, a hidden layer.
+
+    With the last states instead of their mean it does not learn from the 1,600
+    documents of Movies without pretrained embeddings.
+    """
     return keras.Sequential(
         [
             keras.Input((length,), dtype="int32"),
             _embedding(vocabulary, width, vectors, mask_zero=True),
-            layers.Bidirectional(layers.LSTM(units)),
+            layers.Bidirectional(layers.LSTM(units, return_sequences=True)),
+            layers.GlobalAveragePooling1D(),
             layers.Dropout(0.2),
             layers.Dense(units, activation="relu"),
             layers.Dropout(0.2),
@@ -274,7 +279,7 @@ class AddPositions(layers.Layer):
         rates = 10_000 ** (-2 * (np.arange(width) // 2) / width)
         angles = np.arange(steps)[:, None] * rates
         sines = np.where(np.arange(width) % 2, np.cos(angles), np.sin(angles))
-        return np.sqrt(width) * inputs + sines.astype("float32")
+        return width**0.5 * inputs + ops.cast(sines, inputs.dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape

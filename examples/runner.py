@@ -207,12 +207,22 @@ def circumstances():
 
 
 def summary(table, measures):
-    """A line for each task, network and method, a column for each training."""
-    groups = {}
-    for row in table.rows:
-        key = (row["task"], row["network"], row["method"])
-        groups.setdefault(key, {}).setdefault(row["training"], []).append(row)
+    """Mean ± deviation over seeds, a column for each training.
+
+    `accuracy` has a line for each task and network, the other measures one for
+    each saliency method.
+    """
     for measure in measures:
+        groups = {}
+        for row in table.rows:
+            key = (row["task"], row["network"], row["method"])
+            if measure == "accuracy":  # the same in the lines of all methods
+                key, seen = key[:2], (row["training"], row["seed"])
+                known = groups.get(key, {}).get(row["training"], [])
+                if seen in [(r["training"], r["seed"]) for r in known]:
+                    continue
+            runs = groups.setdefault(key, {})
+            runs.setdefault(row["training"], []).append(row)
         print(f"\n{measure}")
         kinds = dict.fromkeys(k for runs in groups.values() for k in runs)
         print(f"{'':52}", *(f"{kind:>16}" for kind in kinds))

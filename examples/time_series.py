@@ -131,7 +131,7 @@ def arguments(argv):
         "--layouts",
         nargs="+",
         choices=[*datasets.LAYOUTS, "har"],
-        default=["middle", "moving_small_middle", "rare_time", "rare_feature"],
+        default=["middle", "moving_middle", "rare_time", "rare_feature"],
     )
     parser.add_argument(
         "--processes",

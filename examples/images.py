@@ -1,0 +1,160 @@
+"""Images: is the relevance where the object is, and does accuracy rest on it?
+
+    python examples/images.py --quick
+    python examples/images.py --dataset mnist --csv images.csv
+
+trains a network and measures, for the six saliency methods of the paper, the
+area under the accuracy as the most salient pixels are removed (lower is
+better), and the share of relevance on the object where the data tell where
+that is: the digit of MNIST, the animal of the photographs (`--dataset pets`),
+the block with the signal (`--dataset null_blocks`: MNIST beside a null block).
+"""
+
+import functools
+
+import networks
+import numpy as np
+import runner
+
+from keras_sgt import attribution, datasets, evaluation, masking
+
+NETWORKS = {
+    "mnist_cnn": networks.mnist_cnn,
+    "resnet18": networks.resnet18,
+    "small_resnet18": functools.partial(networks.resnet18, width=16, pool=True),
+    "vgg16": networks.vgg16,
+}
+# Network, epochs, batch size, learning rate.
+DEFAULTS = {
+    "mnist": ("mnist_cnn", 3, 64, 0.001),
+    "fashion_mnist": ("mnist_cnn", 3, 64, 0.001),
+    "null_blocks": ("mnist_cnn", 3, 64, 0.001),
+    "cifar10": ("resnet18", 30, 128, 0.001),
+    "cifar10_jpeg": ("resnet18", 30, 128, 0.001),
+    "pets": ("small_resnet18", 30, 16, 0.001),
+}
+
+
+def splits(args):
+    """Training, validation and test images; every tenth one validates."""
+    blocks = args.dataset == "null_blocks"
+    options = {"size": args.size} if args.dataset == "pets" else {}
+    data = datasets.load("mnist" if blocks else args.dataset, **options)
+    order = np.random.default_rng(0).permutation(len(data.train))
+    valid, train = np.split(order, [len(order) // 10])
+    parts = [
+        part(data.train, train[: args.train_samples]),
+        part(data.train, valid),
+        data.test,
+    ]
+    if blocks:
+        parts = [beside_null_block(p, seed) for seed, p in enumerate(parts)]
+    elif args.dataset == "mnist":
+        parts = [datasets.Split(p.x, p.y, p.x[..., 0] > 0) for p in parts]
+    return parts
+
+
+def part(split, chosen):
+    truth = None if split.truth is None else split.truth[chosen]
+    return datasets.Split(split.x[chosen], split.y[chosen], truth)
+
+
+def beside_null_block(split, seed):
+    x, truth = datasets.null_blocks(split.x, seed=seed)
+    return datasets.Split(x, split.y, truth[..., 0])
+
+
+def methods(model, shape, background, seed=0):
+    """The paper's six, and chance."""
+    rng = np.random.default_rng(seed)
+    noise = rng.uniform(size=(10, *shape)).astype("float32")
+    return {
+        "gradient": attribution.Gradient(model),
+        "integrated gradients": attribution.IntegratedGradients(model),
+        "DeepLIFT": attribution.DeepLIFT(model),
+        "gradient SHAP": attribution.GradientSHAP(
+            model, baselines=noise, stdevs=0.09, seed=seed
+        ),
+        "DeepSHAP": attribution.DeepSHAP(model, baselines=background),
+        "SmoothGrad": attribution.SmoothGrad(
+            model, nt_type="smoothgrad_sq", nt_samples=25, seed=seed
+        ),
+        "random": attribution.Random(model, seed=seed),
+    }
+
+
+def measure(sample, model, reader):
+    read, found = reader
+    read.set_weights(model.get_weights())
+    rows = {}
+    for name, method in found.items():
+        maps = method(sample.x, sample.y, verbose=0)
+        drop = evaluation.accuracy_drop(read, sample.x, sample.y, maps)
+        mean = evaluation.accuracy_drop(
+            read, sample.x, sample.y, maps, fill="mean"
+        )
+        rows[name] = {
+            "drop_auc": drop.value,
+            "drop_auc_mean_fill": mean.value,
+            "drop_curve": " ".join(f"{value:.4f}" for value in drop.curve),
+            "gini": evaluation.gini(maps).value,
+        }
+        if sample.truth is not None:
+            relevance = abs(maps).mean(-1)
+            rows[name]["mass_on_object"] = evaluation.relevance_mass(
+                relevance, sample.truth
+            ).value
+    return rows
+
+
+def arguments(argv):
+    parser = runner.arguments(__doc__)
+    parser.add_argument("--dataset", choices=DEFAULTS, default="mnist")
+    parser.add_argument("--network", choices=NETWORKS)
+    parser.add_argument("--size", type=int, default=96, help="of photographs")
+    parser.add_argument("--train-samples", type=int, help="default: all")
+    parser.add_argument(
+        "--map-samples", type=int, default=1000, help="test images with maps"
+    )
+    args = parser.parse_args(argv)
+    network, epochs, batch_size, learning_rate = DEFAULTS[args.dataset]
+    args.network = args.network or network
+    args.epochs = args.epochs or epochs
+    args.batch_size = args.batch_size or batch_size
+    args.learning_rate = args.learning_rate or learning_rate
+    if args.quick:
+        args.seeds, args.epochs = [0], 1
+        args.train_samples, args.map_samples = 2000, 50
+    return args
+
+
+def main(argv=None):
+    args = arguments(argv)
+    table = runner.Table(args.csv)
+    data = splits(args)
+    test = data[-1]
+    classes = int(data[0].y.max()) + 1
+    shape = test.x.shape[1:]
+    build = functools.partial(NETWORKS[args.network], shape, classes)
+    model = build()
+    reader = (model, methods(model, shape, data[0].x[:10]))
+    sample = part(test, np.arange(min(args.map_samples, len(test))))
+    runner.compare(
+        args.dataset,
+        args.network,
+        build,
+        lambda ranking: masking.FeatureMasking(ranking),
+        data,
+        functools.partial(measure, sample, reader=reader),
+        args,
+        table,
+    )
+    shown = ["accuracy", "drop_auc"]
+    if test.truth is not None:
+        shown.append("mass_on_object")
+    runner.summary(table, shown)
+    return table.rows
+
+
+if __name__ == "__main__":
+    main()
