@@ -124,7 +124,7 @@ def arguments(argv):
     args.learning_rate = args.learning_rate or learning_rate
     if args.quick:
         args.seeds, args.epochs = [0], 1
-        args.train_samples, args.map_samples = 2000, 50
+        args.train_samples, args.map_samples = 2000, 10
     return args
 
 

@@ -50,7 +50,7 @@ class Table:
 
     def find(self, **run):
         """The lines of a run; none if it is still to be done."""
-        wanted = {name: str(run[name]) for name in WHICH}
+        wanted = {name: _cell(run[name]) for name in WHICH}
         return [
             row
             for row in self.rows
@@ -93,6 +93,7 @@ class Training:
         optimizer = self._trainer.optimizer
         optimizer.build(self._trainer.trainable_variables)
         self._start = [np.array(v) for v in optimizer.variables]
+        self._compiled = False
 
     def _new(self):
         model = self._build()
@@ -107,6 +108,17 @@ class Training:
             **options,
         )
 
+    def _compile(self, train):
+        """One step, so that no run is timed, or draws numbers, for it."""
+        first = slice(self._args.batch_size)
+        self._trainer.fit(
+            train.x[first],
+            train.y[first],
+            batch_size=self._args.batch_size,
+            verbose=0,
+        )
+        self._compiled = True
+
     def _restart(self, seed):
         keras.utils.set_random_seed(seed)
         _, new = self._new()
@@ -119,6 +131,8 @@ class Training:
 
     def fit(self, seed, train, valid):
         """Trains from a seed; returns the seconds and the last epoch's logs."""
+        if not self._compiled:
+            self._compile(train)
         self._restart(seed)
         start = time.perf_counter()
         history = self._trainer.fit(

@@ -37,7 +37,7 @@ def null_blocks(x, null=None, axis="height", seed=0):
     >>> import keras_sgt
     >>> images, truth = keras_sgt.datasets.null_blocks(np.ones((2, 1, 3, 1)))
     >>> truth[:, :, 0, 0].tolist()
-    [[True, False], [False, True]]
+    [[True, False], [True, False]]
     """
     x = checks.numeric("x", x, rank=(4,))
     checks.choice("axis", axis, ("height", "width"))

@@ -1,0 +1,233 @@
+"""The examples' runner: same start, nothing twice, one line a method."""
+
+import csv
+import os
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """Imports an example as it is when run as a script."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    return __import__
+
+
+SMALL = ["--seeds", "0", "--epochs", "1", "--trainings"]
+
+
+def small_series(time_series, monkeypatch):
+    """Twenty series, and one method: what is slow is compiling."""
+    from keras_sgt import attribution
+
+    monkeypatch.setattr(time_series, "VALID", 10)
+    monkeypatch.setattr(time_series, "TEST", 10)
+    monkeypatch.setattr(
+        time_series,
+        "methods",
+        lambda model, shape: {"gradient": attribution.Gradient(model)},
+    )
+    return [
+        *("--networks", "lstm", "--layouts", "middle"),
+        *("--processes", "gaussian", "--train-samples", "20"),
+        *SMALL,
+    ]
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_runs_are_resumed_and_the_table_is_tidy(
+    example, monkeypatch, tmp_path, capsys
+):
+    time_series = example("time_series")
+    call = small_series(time_series, monkeypatch)
+    path = str(tmp_path / "runs.csv")
+    time_series.main([*call, "traditional", "--csv", path])
+    first = read(path)
+    time_series.main([*call, "traditional", "guided quarter", "--csv", path])
+    rows = read(path)
+    assert "done before" in capsys.readouterr().out
+    assert rows[: len(first)] == first
+    assert [row["training"] for row in rows] == [
+        "traditional",
+        "guided quarter",
+    ]
+    for row in rows:
+        assert row["backend"] == keras.backend.backend()
+        assert f"keras {keras.__version__}" in row["versions"]
+        assert float(row["train_seconds"]) > 0
+        assert 0 <= float(row["aup"]) <= 0.8
+        assert row["seed"] == "0"
+    # Of plain training there is no divergence.
+    assert [row["divergence"] == "nan" for row in rows] == [True, False]
+    # Another setting is another run.
+    time_series.main(
+        [*call, "traditional", "--csv", path, "--batch-size", "10"]
+    )
+    assert len(read(path)) == 3
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_seeds_are_those_of_keras_in_any_order(example):
+    """A compiled network trains as one built after `set_random_seed`."""
+    runner, time_series = example("runner"), example("time_series")
+    networks = example("networks")
+    # One batch: frameworks differ in what shuffling draws.
+    batch = ("--batch-size", "100")
+    args = time_series.arguments([*SMALL, "traditional", *batch])
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(100, 4)).astype("float32"), np.arange(100) % 2
+    data = example("keras_sgt").datasets.Split(x, y)
+
+    def build():
+        return networks.mlp(4)
+
+    training = runner.Training("traditional", build, None, args)
+    training.fit(5, data, data)
+    training.fit(3, data, data)
+    keras.utils.set_random_seed(3)
+    alone = build()
+    alone.compile(
+        keras.optimizers.Adam(0.001),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    alone.fit(x, y, batch_size=100, epochs=1, verbose=0)
+    for ours, expected in zip(
+        training.model.get_weights(), alone.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(ours, expected, atol=1e-6)
+
+
+def test_a_run_does_not_depend_on_those_before(example):
+    """Else what is resumed would differ from what is run at once."""
+    runner, time_series = example("runner"), example("time_series")
+    args = time_series.arguments([*SMALL, "guided"])
+    data = time_series.box_data("middle", "gaussian", 100)
+    weights = []
+    for seeds in ([5, 3], [3]):
+        training = runner.Training(
+            "guided",
+            time_series.NETWORKS["lstm"],
+            time_series.feature_masking,
+            args,
+        )
+        for seed in seeds:
+            training.fit(seed, *data[:2])
+        weights.append(training.model.get_weights())
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_all_trainings_start_from_the_same_weights(example):
+    runner, time_series = example("runner"), example("time_series")
+    args = time_series.arguments(
+        [*SMALL, "traditional", "--learning-rate", "1e-12"]
+    )
+    data = time_series.box_data("middle", "gaussian", 100)
+    weights = []
+    for kind in runner.TRAININGS:
+        training = runner.Training(
+            kind,
+            time_series.NETWORKS["lstm"],
+            time_series.feature_masking,
+            args,
+        )
+        training.fit(0, *data[:2])
+        weights.append(training.model.get_weights())
+    for other in weights[1:]:
+        for a, b in zip(weights[0], other):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def folder(name):
+    root = os.environ.get("KERAS_SGT_DATA")
+    if not root or not os.path.isdir(os.path.join(root, name)):
+        pytest.skip(f"KERAS_SGT_DATA has no {name}")
+
+
+def test_language(example, monkeypatch, tmp_path):
+    folder("eraser_movies")
+    from keras_sgt import attribution
+
+    language = example("language")
+    monkeypatch.setattr(
+        language,
+        "methods",
+        lambda model: {"gradient": attribution.Gradient(model)},
+    )
+    path = str(tmp_path / "runs.csv")
+    language.main(
+        [
+            *("--length", "30", "--width", "8", "--train-samples", "64"),
+            *("--test-samples", "20", *SMALL, "guided", "--csv", path),
+        ]
+    )
+    (row,) = read(path)
+    assert -1 <= float(row["comprehensiveness"]) <= 1
+    assert 0 < float(row["token_auprc"]) < 1
+
+
+def test_vectors_are_read_by_their_words(example, tmp_path):
+    language = example("language")
+    path = tmp_path / "vectors.txt"
+    path.write_text("good 1 2\nunheard 5 6\nbad 3 4\n")
+    ids = language.vocabulary([["good", "good", "bad", "bad", "rare"]], 10)
+    assert set(ids) == {"good", "bad"}
+    found = language.vectors(path, ids, width=2)
+    assert found[ids["good"]].tolist() == [1, 2]
+    assert found[ids["bad"]].tolist() == [3, 4]
+    assert found[language.PADDING].tolist() == [0, 0]
+
+
+def test_tabular(example, monkeypatch, tmp_path):
+    folder("adult")
+    from keras_sgt import attribution
+
+    tabular = example("tabular")
+    monkeypatch.setattr(
+        tabular,
+        "methods",
+        lambda model, rows: {"gradient": attribution.Gradient(model)},
+    )
+    path = str(tmp_path / "runs.csv")
+    tabular.main(
+        [
+            *("--train-samples", "2000", "--map-samples", "100"),
+            *(*SMALL, "traditional", "guided", "--csv", path),
+        ]
+    )
+    for row in read(path):
+        assert 0.7 < float(row["accuracy"]) < 0.9
+        # Half of the columns are shuffled copies.
+        assert 0.4 < float(row["mass_on_true_columns"]) < 1
+
+
+def test_images(example, monkeypatch, tmp_path):
+    folder("oxford_pets3")
+    from keras_sgt import attribution
+
+    images = example("images")
+    monkeypatch.setattr(
+        images,
+        "methods",
+        lambda model, *_: {"gradient": attribution.Gradient(model)},
+    )
+    path = str(tmp_path / "runs.csv")
+    images.main(
+        [
+            *("--dataset", "pets", "--size", "24", "--train-samples", "48"),
+            *("--network", "mnist_cnn", "--map-samples", "10"),
+            *(*SMALL, "random mask", "--csv", path),
+        ]
+    )
+    (row,) = read(path)
+    assert 0 < float(row["mass_on_object"]) < 1
+    assert len(row["drop_curve"].split()) == 10
