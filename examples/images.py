@@ -83,20 +83,17 @@ def methods(model, shape, background, seed=0):
     }
 
 
-def measure(sample, model, reader):
-    read, found = reader
-    read.set_weights(model.get_weights())
+def measure(reader, sample, model):
     rows = {}
-    for name, method in found.items():
-        maps = method(sample.x, sample.y, verbose=0)
-        drop = evaluation.accuracy_drop(read, sample.x, sample.y, maps)
-        mean = evaluation.accuracy_drop(
-            read, sample.x, sample.y, maps, fill="mean"
-        )
+    x, y = sample.x, sample.y
+    for name, maps in reader(model, x, y):
+        drop = evaluation.accuracy_drop(reader.model, x, y, maps)
+        mean = evaluation.accuracy_drop(reader.model, x, y, maps, fill="mean")
         rows[name] = {
             "drop_auc": drop.value,
             "drop_auc_mean_fill": mean.value,
-            "drop_curve": " ".join(f"{value:.4f}" for value in drop.curve),
+            "drop_curve": _numbers(drop.curve),
+            "distribution": _numbers(distribution(maps)),
             "gini": evaluation.gini(maps).value,
         }
         if sample.truth is not None:
@@ -105,6 +102,18 @@ def measure(sample, model, reader):
                 relevance, sample.truth
             ).value
     return rows
+
+
+def distribution(maps, bins=20):
+    """The share of pixels by |relevance| over the largest of its map."""
+    maps = abs(maps).reshape(len(maps), -1)
+    largest = maps.max(1, keepdims=True)
+    shares = maps / np.where(largest > 0, largest, 1)
+    return np.histogram(shares, bins, (0, 1))[0] / shares.size
+
+
+def _numbers(values):
+    return " ".join(f"{value:.4f}" for value in values)
 
 
 def arguments(argv):
@@ -136,8 +145,11 @@ def main(argv=None):
     classes = int(data[0].y.max()) + 1
     shape = test.x.shape[1:]
     build = functools.partial(NETWORKS[args.network], shape, classes)
-    model = build()
-    reader = (model, methods(model, shape, data[0].x[:10]))
+    reader = runner.Reader(
+        build,
+        lambda model: methods(model, shape, data[0].x[:10]),
+        args.methods,
+    )
     sample = part(test, np.arange(min(args.map_samples, len(test))))
     runner.compare(
         args.dataset,
@@ -145,7 +157,7 @@ def main(argv=None):
         build,
         lambda ranking: masking.FeatureMasking(ranking),
         data,
-        functools.partial(measure, sample, reader=reader),
+        functools.partial(measure, reader, sample),
         args,
         table,
     )

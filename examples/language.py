@@ -101,20 +101,18 @@ def methods(model, seed=0):
     }
 
 
-def measure(test, model, reader):
+def measure(reader, test, model):
     """What the words lose or keep of the prediction, for each method."""
-    model_read, found = reader
-    model_read.set_weights(model.get_weights())
     rows = {}
-    for name, method in found.items():
-        scores = abs(method(test.x, verbose=0)) * (test.x != PADDING)
+    for name, maps in reader(model, test.x):
+        scores = abs(maps) * (test.x != PADDING)
         reduced = {"padding": PADDING, "from_logits": True}
         rows[name] = {
             "comprehensiveness": evaluation.comprehensiveness(
-                model_read, test.x, scores, **reduced
+                reader.model, test.x, scores, **reduced
             ).value,
             "sufficiency": evaluation.sufficiency(
-                model_read, test.x, scores, **reduced
+                reader.model, test.x, scores, **reduced
             ).value,
         }
         if test.truth is not None:
@@ -187,15 +185,14 @@ def main(argv=None):
             width=args.width,
             vectors=start,
         )
-        model = build()
-        reader = (model, methods(model))
+        reader = runner.Reader(build, methods, args.methods)
         runner.compare(
             args.dataset,
             network,
             build,
             token_masking,
             data,
-            functools.partial(measure, data[-1], reader=reader),
+            functools.partial(measure, reader, data[-1]),
             args,
             table,
         )

@@ -209,6 +209,26 @@ def compare(task, network, build, masking, data, measure, args, table):
     return compiled
 
 
+class Reader:
+    """A network and its saliency methods, compiled once for all trainings."""
+
+    def __init__(self, build, methods, names=None):
+        self.model = build()
+        found = methods(self.model)
+        unknown = set(names or ()) - set(found)
+        if unknown:
+            raise SystemExit(
+                f"--methods: no {sorted(unknown)} in {list(found)}"
+            )
+        self.methods = {name: found[name] for name in names or found}
+
+    def __call__(self, model, x, target=None):
+        """Yields the name and the maps of each method, of a trained network."""
+        self.model.set_weights(model.get_weights())
+        for name, method in self.methods.items():
+            yield name, method(x, target, verbose=0)
+
+
 def circumstances():
     backend = keras.backend.backend()
     return {
@@ -274,6 +294,9 @@ def arguments(description, **defaults):
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--mask-fraction", type=float, default=0.5)
     parser.add_argument("--kl-weight", type=float, default=1.0)
+    parser.add_argument(
+        "--methods", nargs="+", help="saliency methods (default: all)"
+    )
     parser.add_argument(
         "--csv", help="table to write; the runs in it are not run again"
     )

@@ -72,18 +72,15 @@ def methods(model, background):
     }
 
 
-def measure(sample, model, reader):
-    read, found = reader
-    read.set_weights(model.get_weights())
+def measure(reader, sample, model):
     rows = {}
-    for name, method in found.items():
-        maps = method(sample.x, sample.y, batch_size=256, verbose=0)
+    for name, maps in reader(model, sample.x, sample.y):
         rows[name] = {
             "mass_on_true_columns": evaluation.relevance_mass(
                 maps, sample.truth
             ).value,
             "drop_auc": evaluation.accuracy_drop(
-                read, sample.x, sample.y, maps, fill="mean"
+                reader.model, sample.x, sample.y, maps, fill="mean"
             ).value,
         }
     return rows
@@ -108,7 +105,9 @@ def main(argv=None):
     table = runner.Table(args.csv)
     data = splits(args.train_samples)
     build = functools.partial(networks.mlp, data[0].x.shape[1])
-    model = build()
+    reader = runner.Reader(
+        build, lambda model: methods(model, data[0].x[:20]), args.methods
+    )
     test, n = data[-1], args.map_samples
     sample = datasets.Split(test.x[:n], test.y[:n], test.truth[:n])
     runner.compare(
@@ -117,9 +116,7 @@ def main(argv=None):
         build,
         lambda ranking: masking.FeatureMasking(ranking, replacement="marginal"),
         data,
-        functools.partial(
-            measure, sample, reader=(model, methods(model, data[0].x[:20]))
-        ),
+        functools.partial(measure, reader, sample),
         args,
         table,
     )

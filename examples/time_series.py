@@ -81,19 +81,11 @@ def har_data(train_samples):
     )
 
 
-class Measures:
-    """Compiles the methods once for all trainings of a network."""
-
-    def __init__(self, build, shape):
-        self.model = build()
-        self.methods = methods(self.model, shape)
-
-    def __call__(self, test, model):
-        self.model.set_weights(model.get_weights())
-        return {
-            name: measures(self.model, test, method(test.x, test.y, verbose=0))
-            for name, method in self.methods.items()
-        }
+def measure(reader, test, model):
+    return {
+        name: measures(reader.model, test, maps)
+        for name, maps in reader(model, test.x, test.y)
+    }
 
 
 def measures(model, test, maps):
@@ -170,14 +162,18 @@ def main(argv=None):
             classes = int(max(s.y.max() for s in data)) + 1
             shape = test.x.shape[1:]
             build = functools.partial(NETWORKS[network], *shape, classes)
-            measure = functools.partial(Measures(build, shape), test)
+            reader = runner.Reader(
+                build,
+                functools.partial(methods, shape=shape),
+                args.methods,
+            )
             runner.compare(
                 task,
                 network,
                 build,
                 feature_masking,
                 data,
-                measure,
+                functools.partial(measure, reader, test),
                 args,
                 table,
             )

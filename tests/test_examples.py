@@ -101,3 +101,9 @@ def test_tables_are_those_of_the_committed_runs():
         text = (ROOT / name).read_text()
         assert script["updated"](text) == text
         assert "<!-- /" in text
+
+
+def test_results_are_those_of_the_committed_runs():
+    script = runpy.run_path(str(ROOT / "docs" / "update_results.py"))
+    assert script["PAGE"].read_text() == script["page"]()
+    assert "Table 2" in script["page"]()

@@ -18,20 +18,21 @@ def example(monkeypatch):
     return __import__
 
 
-SMALL = ["--seeds", "0", "--epochs", "1", "--trainings"]
+SMALL = [
+    "--methods",
+    "gradient",
+    "--seeds",
+    "0",
+    "--epochs",
+    "1",
+    "--trainings",
+]
 
 
 def small_series(time_series, monkeypatch):
     """Twenty series, and one method: what is slow is compiling."""
-    from keras_sgt import attribution
-
     monkeypatch.setattr(time_series, "VALID", 10)
     monkeypatch.setattr(time_series, "TEST", 10)
-    monkeypatch.setattr(
-        time_series,
-        "methods",
-        lambda model, shape: {"gradient": attribution.Gradient(model)},
-    )
     return [
         *("--networks", "lstm", "--layouts", "middle"),
         *("--processes", "gaussian", "--train-samples", "20"),
@@ -153,16 +154,9 @@ def folder(name):
         pytest.skip(f"KERAS_SGT_DATA has no {name}")
 
 
-def test_language(example, monkeypatch, tmp_path):
+def test_language(example, tmp_path):
     folder("eraser_movies")
-    from keras_sgt import attribution
-
     language = example("language")
-    monkeypatch.setattr(
-        language,
-        "methods",
-        lambda model: {"gradient": attribution.Gradient(model)},
-    )
     path = str(tmp_path / "runs.csv")
     language.main(
         [
@@ -173,6 +167,13 @@ def test_language(example, monkeypatch, tmp_path):
     (row,) = read(path)
     assert -1 <= float(row["comprehensiveness"]) <= 1
     assert 0 < float(row["token_auprc"]) < 1
+
+
+def test_unknown_methods_are_named(example, monkeypatch):
+    time_series = example("time_series")
+    call = small_series(time_series, monkeypatch)
+    with pytest.raises(SystemExit, match="no \\['gradients'\\] in"):
+        time_series.main([*call, "traditional", "--methods", "gradients"])
 
 
 def test_vectors_are_read_by_their_words(example, tmp_path):
@@ -187,16 +188,9 @@ def test_vectors_are_read_by_their_words(example, tmp_path):
     assert found[language.PADDING].tolist() == [0, 0]
 
 
-def test_tabular(example, monkeypatch, tmp_path):
+def test_tabular(example, tmp_path):
     folder("adult")
-    from keras_sgt import attribution
-
     tabular = example("tabular")
-    monkeypatch.setattr(
-        tabular,
-        "methods",
-        lambda model, rows: {"gradient": attribution.Gradient(model)},
-    )
     path = str(tmp_path / "runs.csv")
     tabular.main(
         [
@@ -210,16 +204,9 @@ def test_tabular(example, monkeypatch, tmp_path):
         assert 0.4 < float(row["mass_on_true_columns"]) < 1
 
 
-def test_images(example, monkeypatch, tmp_path):
+def test_images(example, tmp_path):
     folder("oxford_pets3")
-    from keras_sgt import attribution
-
     images = example("images")
-    monkeypatch.setattr(
-        images,
-        "methods",
-        lambda model, *_: {"gradient": attribution.Gradient(model)},
-    )
     path = str(tmp_path / "runs.csv")
     images.main(
         [

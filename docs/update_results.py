@@ -1,0 +1,468 @@
+"""Writes docs/results.md and its figures from the runs in docs/results/.
+
+    python docs/update_results.py
+
+The runs are made by the examples, with the commands that the page names. What
+the page says of them is computed here; sections without runs are left out.
+"""
+
+import collections
+import csv
+import pathlib
+import statistics
+
+FOLDER = pathlib.Path(__file__).parent / "results"
+PAGE = FOLDER.with_suffix(".md")
+KINDS = (
+    "traditional",
+    "guided",
+    "guided absolute",
+    "random mask",
+    "guided quarter",
+)
+METHODS = (
+    "gradient",
+    "integrated gradients",
+    "DeepLIFT",
+    "gradient SHAP",
+    "DeepSHAP",
+    "SmoothGrad",
+)
+NETWORKS = {
+    "lstm": "LSTM",
+    "input-cell attention": "LSTM + input-cell attention",
+    "tcn": "TCN",
+    "transformer": "Transformer",
+}
+ARROWS = {
+    "diff_aup": "AUP above random ↑",
+    "diff_aur": "AUR above random ↑",
+    "comprehensiveness": "comprehensiveness ↑",
+    "sufficiency": "sufficiency ↓",
+    "token_auprc": "AUPRC against people's words ↑",
+    "drop_auc": "accuracy-drop area ↓",
+    "drop_auc_mean_fill": "the same, filled with the mean ↓",
+    "mass_on_object": "relevance on the object ↑",
+    "mass_on_true_columns": "relevance on true columns ↑",
+}
+
+
+def runs(pattern):
+    """The lines of all tables of that name."""
+    found = []
+    for path in sorted(FOLDER.glob(pattern)):
+        with path.open(newline="") as file:
+            found += csv.DictReader(file)
+    return found
+
+
+def values(rows, measure, **where):
+    return [
+        float(row[measure])
+        for row in rows
+        if row.get(measure) and all(row[k] == v for k, v in where.items())
+    ]
+
+
+def spread(numbers, digits=3):
+    if not numbers:
+        return ""
+    text = f"{statistics.mean(numbers):.{digits}f}"
+    if len(numbers) > 1:
+        text += f" ± {statistics.stdev(numbers):.{digits}f}"
+    return text
+
+
+def table(head, rows):
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def once(rows):
+    """One line for each trained network, whatever the methods."""
+    first = {}
+    for row in rows:
+        key = (row["task"], row["network"], row["training"], row["seed"])
+        first.setdefault(key, row)
+    return list(first.values())
+
+
+def circumstances(rows):
+    seeds = len({row["seed"] for row in rows})
+    keys = ("versions", "machine")
+    where = "; ".join(sorted({", ".join(r[k] for k in keys) for r in rows}))
+    return f"{seeds} seeds; {where}"
+
+
+def kinds_of(rows):
+    return [kind for kind in KINDS if any(r["training"] == kind for r in rows)]
+
+
+def costs(rows):
+    """Accuracy and seconds of each training."""
+    networks = once(rows)
+    lines = []
+    for name in dict.fromkeys(row["network"] for row in rows):
+        for kind in kinds_of(rows):
+            where = {"network": name, "training": kind}
+            lines.append(
+                [
+                    f"{NETWORKS.get(name, name)}, {kind}",
+                    spread(values(networks, "accuracy", **where)),
+                    spread(values(networks, "valid_accuracy", **where)),
+                    spread(values(networks, "train_seconds", **where), 0),
+                ]
+            )
+    head = ["", "test accuracy", "validation accuracy", "training seconds"]
+    return table(head, [line for line in lines if line[1]])
+
+
+# --- Time series ----------------------------------------------------------
+
+
+def pairs(rows, measure, network, method, kind, other="traditional"):
+    """`(of other, of kind)` where both networks were right for 90 %."""
+    found = collections.defaultdict(dict)
+    for row in rows:
+        if (row["network"], row["method"]) != (network, method):
+            continue
+        if float(row["accuracy"]) >= 0.9:
+            key = (row["task"], row["seed"])
+            found[key][row["training"]] = float(row[measure])
+    return [
+        (p[other], p[kind]) for p in found.values() if {other, kind} <= set(p)
+    ]
+
+
+def difference(pairs):
+    """Mean of the second over the first, and its standard error."""
+    found = [b - a for a, b in pairs]
+    error = statistics.stdev(found) / len(found) ** 0.5 if len(found) > 1 else 0
+    return statistics.mean(found), error
+
+
+def signed(mean, error):
+    return f"{mean:+.3f} ± {error:.3f}"
+
+
+def time_series():
+    rows = [r for r in runs("time_series*.csv") if r.get("diff_aup")]
+    if not rows:
+        return ""
+    paper = runs("paper.csv")
+    tasks = sorted({row["task"] for row in rows})
+    parts = [
+        "## Time series: the paper's Table 2",
+        f"{len(tasks)} data sets ({', '.join(tasks)}), each of 1,000 series of "
+        "50 steps and 50 features; networks and scaling of the benchmark; all "
+        "trainings for as many epochs, from the same weights. As in the "
+        "benchmark, only networks that are right for at least 90 % of the test "
+        "series are read. Each cell is the mean difference to the benchmark's "
+        "random baseline, over data sets and seeds; the last two columns are "
+        "paired differences to traditional training, ± standard error. The "
+        "paper's figures are over more data sets, and its mask fraction and "
+        f"epochs are not known. Ours: mask fraction 0.5, λ = 1; "
+        f"{circumstances(rows)}.",
+    ]
+    for measure in ("diff_aup", "diff_aur"):
+        parts.append(f"### {ARROWS[measure]}")
+        parts.append(table2(rows, paper, measure))
+    parts += ["### Do the signs agree?", signs(rows, paper)]
+    parts += ["### Accuracy and time", costs(rows)]
+    parts.append(
+        "Made by `python examples/time_series.py --networks lstm --epochs 100` "
+        "(40 epochs for the attention, 30 for the TCN; each with "
+        "`--csv docs/results/time_series-NAME.csv`)."
+    )
+    return "\n\n".join(parts)
+
+
+def table2(rows, paper, measure):
+    lines = []
+    for network, title in NETWORKS.items():
+        for method in METHODS:
+            found = pairs(rows, measure, network, method, "guided")
+            if not found:
+                continue
+            control = pairs(rows, measure, network, method, "random mask")
+            (theirs,) = (
+                r
+                for r in paper
+                if (r["network"], r["method"], r["measure"])
+                == (network, method, measure)
+            )
+            lines.append(
+                [
+                    f"{title}, {method}",
+                    f"{float(theirs['traditional']):.3f} → "
+                    f"{float(theirs['guided']):.3f}",
+                    f"{statistics.mean(a for a, _ in found):.3f} → "
+                    f"{statistics.mean(b for _, b in found):.3f}",
+                    signed(*difference(found)),
+                    signed(*difference(control)),
+                ]
+            )
+    head = [
+        "",
+        "paper: traditional → guided",
+        "ours: traditional → guided",
+        "ours: guided − traditional",
+        "ours: random mask − traditional",
+    ]
+    return table(head, lines)
+
+
+def signs(rows, paper):
+    """Row averages of Table 2, guided less traditional: theirs and ours."""
+    lines, agree, cells = [], 0, collections.Counter()
+    for measure in ("diff_aup", "diff_aur"):
+        for network, title in NETWORKS.items():
+            ours, control = [], []
+            for method in METHODS:
+                found = pairs(rows, measure, network, method, "guided")
+                if found:
+                    ours.append(difference(found)[0])
+                    random = pairs(
+                        rows, measure, network, method, "random mask"
+                    )
+                    control.append(difference(random)[0])
+            if not ours:
+                continue
+            theirs = statistics.mean(
+                float(r["guided"]) - float(r["traditional"])
+                for r in paper
+                if (r["network"], r["measure"]) == (network, measure)
+            )
+            mean = statistics.mean(ours)
+            same = (mean > 0) == (theirs > 0)
+            agree += same
+            cells["of"] += len(ours)
+            cells["guided"] += sum(x > 0 for x in ours)
+            cells["control"] += sum(x > 0 for x in control)
+            cells["beats control"] += sum(x > c for x, c in zip(ours, control))
+            lines.append(
+                [
+                    f"{title}, {ARROWS[measure]}",
+                    f"{theirs:+.3f}",
+                    f"{mean:+.3f}",
+                    f"{statistics.mean(control):+.3f}",
+                    "yes" if same else "no",
+                ]
+            )
+    head = ["", "paper", "ours", "random mask", "same sign?"]
+    text = (
+        f"Of {len(lines)} row averages {agree} have the paper's sign. Guided "
+        f"training is above traditional in {cells['guided']} of {cells['of']} "
+        f"cells, the random mask in {cells['control']}; guided is above the "
+        f"random mask in {cells['beats control']}."
+    )
+    return table(head, lines) + f"\n\n{text}"
+
+
+# --- The other domains ----------------------------------------------------
+
+
+def by_method(rows, measures, methods):
+    """A line for each method and training, a column for each measure."""
+    lines = []
+    for method in methods:
+        for kind in kinds_of(rows):
+            where = {"method": method, "training": kind}
+            cells = [spread(values(rows, m, **where)) for m in measures]
+            if any(cells):
+                lines.append([f"{method}, {kind}", *cells])
+    return table(["", *(ARROWS[m] for m in measures)], lines)
+
+
+def better(rows, measure, kind, methods, lower):
+    """How many methods a training serves better than the traditional one."""
+    count = 0
+    for method in methods:
+        means = [
+            statistics.mean(values(rows, measure, method=method, training=k))
+            for k in (kind, "traditional")
+        ]
+        count += means[0] < means[1] if lower else means[0] > means[1]
+    return f"{count} of {len(methods)}"
+
+
+def language():
+    rows = [r for r in runs("language*.csv") if r["task"] == "movies"]
+    if not rows:
+        return ""
+    methods = [*METHODS[:2], METHODS[5]]
+    paper = runs("paper.csv")
+    lines = [
+        [
+            f"{row['method']}, {kind}",
+            row[kind],
+            next(
+                r[kind]
+                for r in paper
+                if r["method"] == row["method"]
+                and r["measure"] == "sufficiency"
+            ),
+        ]
+        for row in paper
+        if row["measure"] == "comprehensiveness"
+        for kind in ("traditional", "guided")
+    ]
+    head = ["", ARROWS["comprehensiveness"], ARROWS["sufficiency"]]
+    measures = ("comprehensiveness", "sufficiency", "token_auprc")
+    said = "; ".join(
+        f"{kind}: comprehensiveness above traditional for "
+        f"{better(rows, 'comprehensiveness', kind, methods, False)} methods, "
+        "sufficiency below for "
+        f"{better(rows, 'sufficiency', kind, methods, True)}"
+        for kind in kinds_of(rows)[1:]
+    )
+    return "\n\n".join(
+        [
+            "## Language: the paper's Table 1, Movies",
+            "ERASER Movies, 1,600 reviews of their first 400 words, embeddings "
+            "trained from nothing (the paper's are pretrained), a "
+            "bidirectional LSTM whose states are averaged, 5 epochs by "
+            "validation; relevance by magnitude, tokens deleted, the mean of "
+            f"five shares. Mean ± standard deviation; {circumstances(rows)}.",
+            by_method(rows, measures, [*methods, "random"]),
+            f"In words: {said}.",
+            "The paper's:",
+            table(head, lines),
+            costs(rows),
+            "Made by `python examples/language.py --csv "
+            "docs/results/language.csv`.",
+        ]
+    )
+
+
+def images():
+    parts = []
+    for task, title, command in (
+        ("mnist", "MNIST, all 60,000 images", "--dataset mnist"),
+        ("fashion_mnist", "Fashion-MNIST", "--dataset fashion_mnist"),
+        ("pets", "Photographs: is relevance on the animal?", "--dataset pets"),
+        (
+            "null_blocks",
+            "MNIST beside a null block: is relevance on the digit's side?",
+            "--dataset null_blocks --epochs 1",
+        ),
+    ):
+        rows = [r for r in runs("images*.csv") if r["task"] == task]
+        if not rows:
+            continue
+        measures = ["drop_auc", "drop_auc_mean_fill"]
+        if any(row.get("mass_on_object") for row in rows):
+            measures.append("mass_on_object")
+        said = "; ".join(
+            f"{kind}: lower for "
+            f"{better(rows, 'drop_auc', kind, METHODS, True)} methods"
+            for kind in kinds_of(rows)[1:]
+        )
+        run = rows[0]
+        parts += [
+            f"## {title}",
+            f"{int(run['train_samples']):,} images to train with (the others "
+            f"validate), {run['epochs']} epochs, Adam, batch "
+            f"{run['batch_size']}, mask fraction {run['mask_fraction']}, λ = "
+            f"{run['kl_weight']}. Mean ± standard deviation; "
+            f"{circumstances(rows)}.",
+            by_method(rows, measures, [*METHODS, "random"]),
+            f"Accuracy-drop area against traditional training: {said}.",
+            costs(rows),
+        ]
+        if (FOLDER / f"{task}.png").exists():
+            parts.append(
+                f"![Accuracy as the most salient pixels are removed, for each "
+                f"method, and how large gradients are](results/{task}.png)"
+            )
+        parts.append(
+            f"Made by `python examples/images.py {command} --csv ...`."
+        )
+    return "\n\n".join(parts)
+
+
+def tables():
+    rows = runs("tabular*.csv")
+    if not rows:
+        return ""
+    measures = ("mass_on_true_columns", "drop_auc")
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    return "\n\n".join(
+        [
+            "## Tables: Adult, beside shuffled copies of its columns",
+            "Relevance on a shuffled copy is wrong; half of the columns are "
+            f"copies. Mean ± standard deviation; {circumstances(rows)}.",
+            by_method(rows, measures, methods),
+            costs(rows),
+            "Made by `python examples/tabular.py --csv "
+            "docs/results/tabular.csv`.",
+        ]
+    )
+
+
+def page():
+    start = """# Results
+
+Written by `docs/update_results.py` from the runs in `docs/results/`, which the
+examples made. *Traditional* is `keras.Model`; *guided* is saliency guided
+training with the ranking of the authors' code (signed; for words, by
+magnitude); *random mask* is the control: it masks as many features, picked
+blindly, under the same KL term. A gain that the random mask has too does not
+come from saliency.
+
+The paper's figures are Tables 1 and 2 of Ismail, Corrada Bravo, Feizi,
+"Improving Deep Learning Interpretability by Saliency Guided Training", NeurIPS
+2021 (poster)."""
+    parts = [start, time_series(), language(), images(), tables()]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def figure(task):
+    """Drop curves of six methods, and the distribution of gradients."""
+    rows = [r for r in runs("images*.csv") if r["task"] == task]
+    if not rows:
+        return
+    import matplotlib.pyplot as plt
+
+    kinds = [k for k in kinds_of(rows) if k in (*KINDS[:2], KINDS[3])]
+    styles = dict(zip(kinds, ("--", "-", ":")))
+    plot, axes = plt.subplots(2, 4, figsize=(12, 5.6), layout="constrained")
+    levels = [10 * i for i in range(10)]
+    for axis, method in zip(axes.flat, [*METHODS, "random"]):
+        for kind in kinds:
+            axis.plot(
+                levels,
+                mean_curve(rows, "drop_curve", method, kind),
+                styles[kind],
+            )
+        axis.set(title=method, ylim=(0, 1.02))
+    axis = axes.flat[-1]
+    for kind in kinds:
+        shares = mean_curve(rows, "distribution", "gradient", kind)
+        places = [(i + 0.5) / len(shares) for i in range(len(shares))]
+        axis.plot(places, shares, styles[kind], label=kind)
+    axis.set(
+        title="|gradient| / largest", yscale="log", ylabel="share of pixels"
+    )
+    axis.legend(frameon=False, fontsize=9)
+    plot.supxlabel("most salient pixels removed (%)", fontsize=10)
+    axes[0, 0].set_ylabel("accuracy")
+    axes[1, 0].set_ylabel("accuracy")
+    plot.savefig(FOLDER / f"{task}.png", dpi=90)
+    plt.close(plot)
+
+
+def mean_curve(rows, column, method, kind):
+    curves = [
+        [float(value) for value in row[column].split()]
+        for row in rows
+        if (row["method"], row["training"]) == (method, kind)
+    ]
+    return [statistics.mean(at) for at in zip(*curves)]
+
+
+if __name__ == "__main__":
+    for task in ("mnist", "fashion_mnist", "null_blocks"):
+        figure(task)
+    PAGE.write_text(page())
+    print(f"wrote {PAGE.name}")
