@@ -60,7 +60,8 @@ def values(rows, measure, **where):
     return [
         float(row[measure])
         for row in rows
-        if row.get(measure) and all(row[k] == v for k, v in where.items())
+        if row.get(measure, "") not in ("", "nan")
+        and all(row[k] == v for k, v in where.items())
     ]
 
 
@@ -126,7 +127,7 @@ def pairs(rows, measure, network, method, kind, other="traditional"):
     for row in rows:
         if (row["network"], row["method"]) != (network, method):
             continue
-        if float(row["accuracy"]) >= 0.9:
+        if float(row["accuracy"]) >= 0.9 and row[measure] != "nan":
             key = (row["task"], row["seed"])
             found[key][row["training"]] = float(row[measure])
     return [
@@ -151,9 +152,13 @@ def time_series():
         return ""
     paper = runs("paper.csv")
     tasks = sorted({row["task"] for row in rows})
+    of = [
+        ", ".join(dict.fromkeys(task.split(" ")[i] for task in tasks))
+        for i in range(2)
+    ]
     parts = [
         "## Time series: the paper's Table 2",
-        f"{len(tasks)} data sets ({', '.join(tasks)}), each of 1,000 series of "
+        f"{len(tasks)} data sets, {' and '.join(of)}, each of 1,000 series of "
         "50 steps and 50 features; networks and scaling of the benchmark; all "
         "trainings for as many epochs, from the same weights. As in the "
         "benchmark, only networks that are right for at least 90 % of the test "
@@ -274,16 +279,52 @@ def by_method(rows, measures, methods):
     return table(["", *(ARROWS[m] for m in measures)], lines)
 
 
-def better(rows, measure, kind, methods, lower):
-    """How many methods a training serves better than the traditional one."""
+def wins(rows, measure, kind, other, methods, lower):
+    """For how many methods a training's mean is better than another's."""
     count = 0
     for method in methods:
-        means = [
+        ours, theirs = (
             statistics.mean(values(rows, measure, method=method, training=k))
-            for k in (kind, "traditional")
-        ]
-        count += means[0] < means[1] if lower else means[0] > means[1]
+            for k in (kind, other)
+        )
+        count += ours < theirs if lower else ours > theirs
     return f"{count} of {len(methods)}"
+
+
+def verdict(rows, measures, methods):
+    """What the means say, in words. `measures`: name to whether low is good."""
+    parts = []
+    for measure, lower in measures.items():
+        if not any(row.get(measure) for row in rows):
+            continue
+        said = ", ".join(
+            f"{kind} beats {other} for "
+            f"{wins(rows, measure, kind, other, methods, lower)} methods"
+            for kind, other in (
+                ("guided", "traditional"),
+                ("random mask", "traditional"),
+                ("guided", "random mask"),
+            )
+            if {kind, other} <= set(kinds_of(rows))
+        )
+        parts.append(f"{ARROWS[measure][:-2]}: {said}")
+    networks = once(rows)
+    means = {
+        kind: statistics.mean(values(networks, "accuracy", training=kind))
+        for kind in kinds_of(rows)
+    }
+    plain = means.pop("traditional")
+    points = (f"{k} {100 * (v - plain):+.1f}" for k, v in means.items())
+    return f"{'; '.join(parts)}. Accuracy, in points: {', '.join(points)}."
+
+
+def language_verdict(rows):
+    measures = {
+        "comprehensiveness": False,
+        "sufficiency": True,
+        "token_auprc": False,
+    }
+    return verdict(rows, measures, [*METHODS[:2], METHODS[5]])
 
 
 def language():
@@ -309,13 +350,6 @@ def language():
     ]
     head = ["", ARROWS["comprehensiveness"], ARROWS["sufficiency"]]
     measures = ("comprehensiveness", "sufficiency", "token_auprc")
-    said = "; ".join(
-        f"{kind}: comprehensiveness above traditional for "
-        f"{better(rows, 'comprehensiveness', kind, methods, False)} methods, "
-        "sufficiency below for "
-        f"{better(rows, 'sufficiency', kind, methods, True)}"
-        for kind in kinds_of(rows)[1:]
-    )
     return "\n\n".join(
         [
             "## Language: the paper's Table 1, Movies",
@@ -325,7 +359,7 @@ def language():
             "validation; relevance by magnitude, tokens deleted, the mean of "
             f"five shares. Mean ± standard deviation; {circumstances(rows)}.",
             by_method(rows, measures, [*methods, "random"]),
-            f"In words: {said}.",
+            f"In words. {language_verdict(rows)}",
             "The paper's:",
             table(head, lines),
             costs(rows),
@@ -335,29 +369,28 @@ def language():
     )
 
 
+IMAGES = {
+    "mnist": "MNIST, all 60,000 images",
+    "fashion_mnist": "Fashion-MNIST",
+    "pets": "Photographs: is relevance on the animal?",
+    "null_blocks": "MNIST beside a null block: which side is relevant?",
+}
+
+
+def image_verdict(rows):
+    measures = {"drop_auc": True, "mass_on_object": False}
+    return verdict(rows, measures, METHODS)
+
+
 def images():
     parts = []
-    for task, title, command in (
-        ("mnist", "MNIST, all 60,000 images", "--dataset mnist"),
-        ("fashion_mnist", "Fashion-MNIST", "--dataset fashion_mnist"),
-        ("pets", "Photographs: is relevance on the animal?", "--dataset pets"),
-        (
-            "null_blocks",
-            "MNIST beside a null block: is relevance on the digit's side?",
-            "--dataset null_blocks --epochs 1",
-        ),
-    ):
+    for task, title in IMAGES.items():
         rows = [r for r in runs("images*.csv") if r["task"] == task]
         if not rows:
             continue
         measures = ["drop_auc", "drop_auc_mean_fill"]
         if any(row.get("mass_on_object") for row in rows):
             measures.append("mass_on_object")
-        said = "; ".join(
-            f"{kind}: lower for "
-            f"{better(rows, 'drop_auc', kind, METHODS, True)} methods"
-            for kind in kinds_of(rows)[1:]
-        )
         run = rows[0]
         parts += [
             f"## {title}",
@@ -367,7 +400,7 @@ def images():
             f"{run['kl_weight']}. Mean ± standard deviation; "
             f"{circumstances(rows)}.",
             by_method(rows, measures, [*METHODS, "random"]),
-            f"Accuracy-drop area against traditional training: {said}.",
+            f"In words. {image_verdict(rows)}",
             costs(rows),
         ]
         if (FOLDER / f"{task}.png").exists():
@@ -376,9 +409,16 @@ def images():
                 f"method, and how large gradients are](results/{task}.png)"
             )
         parts.append(
-            f"Made by `python examples/images.py {command} --csv ...`."
+            f"Made by `python examples/images.py --dataset {task} --epochs "
+            f"{run['epochs']} --csv docs/results/images.csv`."
         )
     return "\n\n".join(parts)
+
+
+def table_verdict(rows):
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    measures = {"mass_on_true_columns": False, "drop_auc": True}
+    return verdict(rows, measures, methods)
 
 
 def tables():
@@ -393,11 +433,33 @@ def tables():
             "Relevance on a shuffled copy is wrong; half of the columns are "
             f"copies. Mean ± standard deviation; {circumstances(rows)}.",
             by_method(rows, measures, methods),
+            f"In words. {table_verdict(rows)}",
             costs(rows),
             "Made by `python examples/tabular.py --csv "
             "docs/results/tabular.csv`.",
         ]
     )
+
+
+def short():
+    """What the runs say, in a line for each domain."""
+    lines = []
+    series = [r for r in runs("time_series*.csv") if r.get("diff_aup")]
+    if series:
+        text = signs(series, runs("paper.csv")).split("\n\n")[-1]
+        lines.append(f"- **Time series.** {text}")
+    movies = [r for r in runs("language*.csv") if r["task"] == "movies"]
+    if movies:
+        lines.append(f"- **Movies.** {language_verdict(movies)}")
+    for task, title in IMAGES.items():
+        rows = [r for r in runs("images*.csv") if r["task"] == task]
+        if rows:
+            title = title.split(":")[0].split(",")[0]
+            lines.append(f"- **{title}.** {image_verdict(rows)}")
+    rows = runs("tabular*.csv")
+    if rows:
+        lines.append(f"- **Adult.** {table_verdict(rows)}")
+    return "\n".join(["## In short", "", *lines])
 
 
 def page():
@@ -413,7 +475,7 @@ come from saliency.
 The paper's figures are Tables 1 and 2 of Ismail, Corrada Bravo, Feizi,
 "Improving Deep Learning Interpretability by Saliency Guided Training", NeurIPS
 2021 (poster)."""
-    parts = [start, time_series(), language(), images(), tables()]
+    parts = [start, short(), time_series(), language(), images(), tables()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

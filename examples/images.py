@@ -160,6 +160,7 @@ def main(argv=None):
         functools.partial(measure, reader, sample),
         args,
         table,
+        options=f"{len(sample)} maps, {shape[0]} pixels",
     )
     shown = ["accuracy", "drop_auc"]
     if test.truth is not None:

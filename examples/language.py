@@ -139,7 +139,7 @@ def arguments(argv):
     parser.add_argument(
         "--dataset", choices=["movies", "esnli", "imdb"], default="movies"
     )
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS)
+    runner.names(parser, "--networks", NETWORKS, "of these", default=["bilstm"])
     parser.add_argument("--length", type=int, help="words of a text")
     parser.add_argument("--vocabulary", type=int, default=10_000)
     parser.add_argument("--width", type=int, default=100, help="of embeddings")
@@ -154,7 +154,6 @@ def arguments(argv):
     )
     args = parser.parse_args(argv)
     quick = args.quick
-    args.networks = args.networks or ["bilstm"]
     args.length = args.length or {"esnli": 50}.get(args.dataset, 400)
     args.epochs = args.epochs or 5
     if quick:
@@ -195,6 +194,9 @@ def main(argv=None):
             functools.partial(measure, reader, data[-1]),
             args,
             table,
+            options=f"{args.length} words of {len(ids)}, width {args.width}, "
+            f"{args.ranking} ranking"
+            + (f", {args.vectors}" if args.vectors else ""),
         )
     shown = ["comprehensiveness", "sufficiency"]
     if data[-1].truth is not None:

@@ -8,6 +8,7 @@ saliency method sees it. Runs that the table holds already are not run again.
 
 import argparse
 import csv
+import math
 import os
 import pathlib
 import platform
@@ -35,7 +36,11 @@ SETTINGS = (
     "mask_fraction",
     "kl_weight",
 )
-WHICH = ("task", "network", "training", "seed", *SETTINGS, "train_samples")
+WHICH = (
+    *("task", "network", "training", "seed"),
+    *SETTINGS,
+    *("train_samples", "options"),
+)
 
 
 class Table:
@@ -54,7 +59,7 @@ class Table:
         return [
             row
             for row in self.rows
-            if all(row[name] == value for name, value in wanted.items())
+            if all(row.get(name, "") == v for name, v in wanted.items())
         ]
 
     def add(self, rows):
@@ -157,7 +162,9 @@ def accuracy(logits, y):
     return float((logits.argmax(1) == y).mean())
 
 
-def compare(task, network, build, masking, data, measure, args, table):
+def compare(
+    task, network, build, masking, data, measure, args, table, options=""
+):
     """Trains a network in every way, from every seed, and measures it.
 
     Args:
@@ -169,6 +176,7 @@ def compare(task, network, build, masking, data, measure, args, table):
             measures by saliency method.
         args: of `arguments`.
         table: `Table`.
+        options: what else tells this run from others.
     """
     train, valid, test = data
     compiled = {}
@@ -180,6 +188,7 @@ def compare(task, network, build, masking, data, measure, args, table):
                 "training": kind,
                 "seed": seed,
                 "train_samples": len(train.y),
+                "options": options,
                 **{k: getattr(args, k) for k in SETTINGS},
             }
             label = f"{task}, {network}, {kind}, seed {seed}"
@@ -267,38 +276,80 @@ def summary(table, measures):
 
 def _spread(rows, measure):
     values = [float(row[measure]) for row in rows if row.get(measure)]
+    # Maps that are 0 everywhere have no precision.
+    values = [value for value in values if not math.isnan(value)]
     if not values:
         return ""
     spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.3f}{spread}"
 
 
+class _Help(
+    argparse.ArgumentDefaultsHelpFormatter,
+    argparse.RawDescriptionHelpFormatter,
+):
+    """The description as it is written; defaults where there are some."""
+
+    def _get_help_string(self, action):
+        if action.default in (None, False):
+            return action.help
+        return super()._get_help_string(action)
+
+
+def names(parser, option, choices, help, default=None):
+    """An option that takes several of some names."""
+    parser.add_argument(
+        option,
+        nargs="+",
+        choices=list(choices),
+        default=default,
+        metavar="NAME",
+        help=f"{help}: {', '.join(choices)}",
+    )
+
+
 def arguments(description, **defaults):
     """The options that all examples have; an example adds its own."""
     parser = argparse.ArgumentParser(
-        description=description.split("\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description=description, formatter_class=_Help
     )
     parser.add_argument(
         "--quick", action="store_true", help="a small run, under 3 minutes"
     )
-    parser.add_argument(
+    names(
+        parser,
         "--trainings",
-        nargs="+",
-        choices=list(TRAININGS),
+        TRAININGS,
+        "of these",
         default=["traditional", "guided", "random mask"],
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--batch-size", type=int)
-    parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--mask-fraction", type=float, default=0.5)
-    parser.add_argument("--kl-weight", type=float, default=1.0)
     parser.add_argument(
-        "--methods", nargs="+", help="saliency methods (default: all)"
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0, 1, 2],
+        metavar="N",
+        help="a network for each",
+    )
+    for option, kind, text in (
+        ("--epochs", int, "of every training"),
+        ("--batch-size", int, "samples in a step"),
+        ("--learning-rate", float, "of Adam"),
+        ("--mask-fraction", float, "share of features that is masked"),
+        ("--kl-weight", float, "λ, the weight of the divergence"),
+    ):
+        parser.add_argument(option, type=kind, metavar="N", help=text)
+    parser.set_defaults(mask_fraction=0.5, kl_weight=1.0)
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        metavar="NAME",
+        help="saliency methods; all, unless given",
     )
     parser.add_argument(
-        "--csv", help="table to write; the runs in it are not run again"
+        "--csv",
+        metavar="FILE",
+        help="table to write; the runs in it are not run again",
     )
     parser.add_argument("--verbose", type=int, default=0, help="as for `fit`")
     parser.set_defaults(

@@ -119,6 +119,7 @@ def main(argv=None):
         functools.partial(measure, reader, sample),
         args,
         table,
+        options=f"{len(sample)} maps",
     )
     runner.summary(table, ["accuracy", "mass_on_true_columns", "drop_auc"])
     return table.rows

@@ -25,7 +25,9 @@ NETWORKS = {
     "tcn": networks.tcn,
     "transformer": networks.transformer,
 }
-TRAIN, VALID, TEST = 1000, 200, 100
+LAYOUTS = ("middle", "moving_middle", "rare_time", "rare_feature")
+PROCESSES = ("gaussian", "harmonic", "auto_regressive")
+VALID, TEST = 200, 100
 
 
 def methods(model, shape, seed=0):
@@ -118,26 +120,37 @@ def arguments(argv):
     parser = runner.arguments(
         __doc__, epochs=30, batch_size=50, learning_rate=0.001
     )
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS)
-    parser.add_argument(
+    runner.names(parser, "--networks", NETWORKS, "all, or of these")
+    runner.names(
+        parser,
         "--layouts",
-        nargs="+",
-        choices=[*datasets.LAYOUTS, "har"],
-        default=["middle", "moving_middle", "rare_time", "rare_feature"],
+        [*datasets.LAYOUTS, "har"],
+        f"of these; {', '.join(LAYOUTS)}, unless given",
+    )
+    runner.names(
+        parser,
+        "--processes",
+        datasets.PROCESSES,
+        f"of these; {', '.join(PROCESSES)}, unless given",
     )
     parser.add_argument(
-        "--processes",
-        nargs="+",
-        choices=datasets.PROCESSES,
-        default=["gaussian", "harmonic", "auto_regressive"],
+        "--train-samples", type=int, default=1000, help="series of a data set"
     )
-    parser.add_argument("--train-samples", type=int, default=TRAIN)
     args = parser.parse_args(argv)
     if args.quick:
-        args.networks = args.networks or ["tcn"]
-        args.layouts, args.processes, args.seeds = ["middle"], ["gaussian"], [0]
-        args.epochs = 5
-    args.networks = args.networks or list(NETWORKS)
+        args.seeds, args.epochs = [0], 5
+    quick = {
+        "networks": ["tcn"],
+        "layouts": ["middle"],
+        "processes": ["gaussian"],
+    }
+    full = {
+        "networks": list(NETWORKS),
+        "layouts": LAYOUTS,
+        "processes": PROCESSES,
+    }
+    for name, names in (quick if args.quick else full).items():
+        setattr(args, name, getattr(args, name) or names)
     return args
 
 
