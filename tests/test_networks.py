@@ -32,11 +32,24 @@ def count(model):
     return sum(np.prod(v.shape) for v in model.trainable_variables)
 
 
+def resnet18(width, classes=10):
+    """Convolutions without bias, each with a scale and an offset."""
+    total = 9 * 3 * width + 2 * width
+    before = width
+    for after in (width, 2 * width, 4 * width, 8 * width):
+        total += 9 * before * after + 3 * 9 * after * after + 4 * 2 * after
+        if before != after:
+            total += before * after + 2 * after
+        before = after
+    return total + (before + 1) * classes
+
+
 def test_parameters(networks):
     """By the shapes that the papers give."""
     cnn = (9 + 1) * 32 + (9 * 32 + 1) * 64 + (9216 + 1) * 128 + 129 * 10
     assert count(networks.mnist_cnn()) == cnn == 1_199_882
-    assert count(networks.resnet18()) == 11_173_962
+    assert resnet18(64) == 11_173_962
+    assert count(networks.resnet18(width=4)) == resnet18(4)
     lstm = 4 * 5 * (50 + 5 + 1)
     assert count(networks.lstm()) == lstm + 6 * 2
     attention = 51 * 50 + 51 * 10
@@ -49,7 +62,22 @@ def test_parameters(networks):
     tcn = convolutions + shortcuts
     assert count(networks.tcn()) == tcn + 51 * 2
     block = 4 * 51 * 50 + 51 * 400 + 401 * 50 + 2 * 100
-    assert count(networks.transformer()) == 6 * block + 100 + 51 * 2
+    assert count(networks.transformer(blocks=1)) == block + 100 + 51 * 2
+
+
+def test_parameters_of_readers(networks):
+    words, width, units = 50, 8, 3
+    directions = 2 * 4 * units * (width + units + 1)
+    dense = (2 * units + 1) * units + (units + 1) * 2
+    found = count(networks.bilstm(9, words, width=width, units=units))
+    assert found == words * width + directions + dense
+    block = 4 * (width + 1) * width + 2 * 2 * width
+    block += (width + 1) * 4 * width + (4 * width + 1) * width
+    model = networks.text_transformer(9, words, width=width, blocks=1)
+    assert count(model) == words * width + block + 2 * width + (width + 1) * 2
+    vectors = np.random.default_rng(0).normal(size=(words, 5))
+    model = networks.bilstm(9, words, vectors=vectors)
+    np.testing.assert_allclose(arrays(model.layers[0])[0], vectors, rtol=1e-5)
 
 
 def test_receptive_field_of_the_tcn(networks):

@@ -1,12 +1,15 @@
 """The examples' runner: same start, nothing twice, one line a method."""
 
 import csv
+import functools
 import os
 import pathlib
 
 import keras
 import numpy as np
 import pytest
+
+from keras_sgt import datasets, masking
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 
@@ -29,10 +32,30 @@ SMALL = [
 ]
 
 
+def tiny(*shape, classes=2):
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(classes),
+        ]
+    )
+
+
+def points(rng_seed=0):
+    rng = np.random.default_rng(rng_seed)
+    x = rng.normal(size=(100, 4)).astype("float32")
+    return datasets.Split(x, np.arange(100) % 2)
+
+
 def small_series(time_series, monkeypatch):
-    """Twenty series, and one method: what is slow is compiling."""
+    """Few series and a tiny network: what is slow is compiling."""
     monkeypatch.setattr(time_series, "VALID", 10)
     monkeypatch.setattr(time_series, "TEST", 10)
+    monkeypatch.setitem(
+        time_series.NETWORKS, "lstm", lambda *shape: tiny(*shape[:2])
+    )
     return [
         *("--networks", "lstm", "--layouts", "middle"),
         *("--processes", "gaussian", "--train-samples", "20"),
@@ -79,18 +102,11 @@ def test_runs_are_resumed_and_the_table_is_tidy(
 
 def test_seeds_are_those_of_keras_in_any_order(example):
     """A compiled network trains as one built after `set_random_seed`."""
-    runner, time_series = example("runner"), example("time_series")
-    networks = example("networks")
+    runner, tabular = example("runner"), example("tabular")
+    build = functools.partial(example("networks").mlp, 4)
     # One batch: frameworks differ in what shuffling draws.
-    batch = ("--batch-size", "100")
-    args = time_series.arguments([*SMALL, "traditional", *batch])
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(100, 4)).astype("float32"), np.arange(100) % 2
-    data = example("keras_sgt").datasets.Split(x, y)
-
-    def build():
-        return networks.mlp(4)
-
+    args = tabular.arguments([*SMALL, "traditional", "--batch-size", "100"])
+    data = points()
     training = runner.Training("traditional", build, None, args)
     training.fit(5, data, data)
     training.fit(3, data, data)
@@ -100,7 +116,7 @@ def test_seeds_are_those_of_keras_in_any_order(example):
         keras.optimizers.Adam(0.001),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    alone.fit(x, y, batch_size=100, epochs=1, verbose=0)
+    alone.fit(data.x, data.y, batch_size=100, epochs=1, verbose=0)
     for ours, expected in zip(
         training.model.get_weights(), alone.get_weights(), strict=True
     ):
@@ -109,39 +125,32 @@ def test_seeds_are_those_of_keras_in_any_order(example):
 
 def test_a_run_does_not_depend_on_those_before(example):
     """Else what is resumed would differ from what is run at once."""
-    runner, time_series = example("runner"), example("time_series")
-    args = time_series.arguments([*SMALL, "guided"])
-    data = time_series.box_data("middle", "gaussian", 100)
+    runner, tabular = example("runner"), example("tabular")
+    args = tabular.arguments([*SMALL, "guided", "--batch-size", "20"])
+    data = points()
     weights = []
     for seeds in ([5, 3], [3]):
         training = runner.Training(
-            "guided",
-            time_series.NETWORKS["lstm"],
-            time_series.feature_masking,
-            args,
+            "guided", lambda: tiny(4), masking.FeatureMasking, args
         )
         for seed in seeds:
-            training.fit(seed, *data[:2])
+            training.fit(seed, data, data)
         weights.append(training.model.get_weights())
     for a, b in zip(*weights, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 def test_all_trainings_start_from_the_same_weights(example):
-    runner, time_series = example("runner"), example("time_series")
-    args = time_series.arguments(
-        [*SMALL, "traditional", "--learning-rate", "1e-12"]
-    )
-    data = time_series.box_data("middle", "gaussian", 100)
+    runner, tabular = example("runner"), example("tabular")
+    still = ("--learning-rate", "1e-12")
+    args = tabular.arguments([*SMALL, "traditional", *still])
+    data = points()
     weights = []
     for kind in runner.TRAININGS:
         training = runner.Training(
-            kind,
-            time_series.NETWORKS["lstm"],
-            time_series.feature_masking,
-            args,
+            kind, lambda: tiny(4), masking.FeatureMasking, args
         )
-        training.fit(0, *data[:2])
+        training.fit(0, data, data)
         weights.append(training.model.get_weights())
     for other in weights[1:]:
         for a, b in zip(weights[0], other):
