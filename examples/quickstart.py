@@ -18,11 +18,11 @@ import time
 
 import keras
 import matplotlib.pyplot as plt
+import networks
 import numpy as np
-from keras import layers
 
 import keras_sgt
-from keras_sgt import attribution, evaluation
+from keras_sgt import attribution, datasets, evaluation
 
 TRAININGS = {
     "traditional": None,
@@ -49,34 +49,10 @@ def load(name, train_images, test_images, seed=0):
         test, train = order[:450], order[450:]
         sets = [(x[train], y[train]), (x[test], y[test])]
     else:
-        import tensorflow_datasets as tfds
-
-        sets = [
-            tfds.as_numpy(
-                tfds.load(name, split=s, batch_size=-1, as_supervised=True)
-            )
-            for s in ("train", "test")
-        ]
-        sets = [(x.astype("float32") / 255, y) for x, y in sets]
+        data = datasets.load(name)
+        sets = [(data.train.x, data.train.y), (data.test.x, data.test.y)]
     sizes = (train_images, test_images)
     return [(x[:n], y[:n].astype("int32")) for (x, y), n in zip(sets, sizes)]
-
-
-def network(input_shape, classes):
-    """The paper's MNIST network; its outputs are logits."""
-    return keras.Sequential(
-        [
-            keras.Input(input_shape),
-            layers.Conv2D(32, 3, activation="relu"),
-            layers.Conv2D(64, 3, activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Dropout(0.25),
-            layers.Flatten(),
-            layers.Dense(128, activation="relu"),
-            layers.Dropout(0.5),
-            layers.Dense(classes),
-        ]
-    )
 
 
 class EpochSeconds(keras.callbacks.Callback):
@@ -93,7 +69,7 @@ class EpochSeconds(keras.callbacks.Callback):
 def train(ranking, x, y, seed, args):
     """Trains one network; returns it and the median seconds of an epoch."""
     keras.utils.set_random_seed(seed)
-    model = network(x.shape[1:], int(y.max()) + 1)
+    model = networks.mnist_cnn(x.shape[1:], int(y.max()) + 1)
     trained = model
     if ranking is not None:  # the one line that this library adds
         trained = keras_sgt.SaliencyGuidedModel(

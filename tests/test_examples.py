@@ -13,7 +13,9 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def quickstart():
+@pytest.fixture
+def quickstart(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
     return runpy.run_path(str(ROOT / "examples" / "quickstart.py"))
 
 
@@ -51,9 +53,9 @@ def test_guide_to_attribution():
     assert set(np.unique(found["signs"])) == {-1, 0, 1}
 
 
-def test_quickstart(tmp_path, capsys):
+def test_quickstart(quickstart, tmp_path, capsys):
     figure, table = tmp_path / "saliency.png", tmp_path / "runs.csv"
-    quickstart()["main"](
+    quickstart["main"](
         [
             "--train-images",
             "300",
@@ -86,9 +88,9 @@ def test_quickstart(tmp_path, capsys):
     "TFDS_DATA_DIR" not in os.environ,
     reason="TFDS_DATA_DIR, the folder of the MNIST records, not set",
 )
-def test_quickstart_reads_mnist():
+def test_quickstart_reads_mnist(quickstart):
     pytest.importorskip("tensorflow_datasets")
-    (x, _y), (x_test, y_test) = quickstart()["load"]("mnist", 50, 20)
+    (x, _y), (x_test, y_test) = quickstart["load"]("mnist", 50, 20)
     assert x.shape == (50, 28, 28, 1)
     assert y_test.shape == (20,)
     assert (x_test.min(), x_test.max()) == (0, 1)
