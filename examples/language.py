@@ -28,9 +28,8 @@ PADDING, UNKNOWN = 0, 1
 
 def splits(name, train_samples, test_samples):
     """Texts as words: training, validation, test."""
-    data = datasets.load(
-        name, **({"all_pairs": True} if name == "esnli" else {})
-    )
+    options = {"all_pairs": True} if name == "esnli" else {}
+    data = datasets.load(name, **options)
     if name == "movies":
         parts = [data.train, data.valid, data.test]
     elif name == "esnli":
@@ -50,9 +49,8 @@ def divided(split):
 
 
 def shuffled(split, size):
-    return chosen(
-        split, np.random.default_rng(0).permutation(len(split))[:size]
-    )
+    order = np.random.default_rng(0).permutation(len(split))
+    return chosen(split, order[:size])
 
 
 def chosen(split, order):
@@ -153,10 +151,9 @@ def arguments(argv):
         help="of the words that `guided` masks",
     )
     args = parser.parse_args(argv)
-    quick = args.quick
     args.length = args.length or {"esnli": 50}.get(args.dataset, 400)
     args.epochs = args.epochs or 5
-    if quick:
+    if args.quick:
         args.seeds, args.epochs, args.length = [0], 2, min(args.length, 100)
         args.train_samples, args.test_samples = 400, 50
     return args
