@@ -9,6 +9,7 @@ the page says of them is computed here; sections without runs are left out.
 import collections
 import csv
 import pathlib
+import re
 import statistics
 
 FOLDER = pathlib.Path(__file__).parent / "results"
@@ -18,7 +19,9 @@ KINDS = (
     "guided",
     "guided absolute",
     "random mask",
+    "guided half",
     "guided quarter",
+    "guided eighth",
 )
 METHODS = (
     "gradient",
@@ -291,40 +294,35 @@ def wins(rows, measure, kind, other, methods, lower):
     return f"{count} of {len(methods)}"
 
 
-def verdict(rows, measures, methods):
-    """What the means say, in words. `measures`: name to whether low is good."""
-    parts = []
+PAIRS = (
+    ("guided", "traditional"),
+    ("random mask", "traditional"),
+    ("guided", "random mask"),
+)
+
+
+def verdict(name, rows, measures, methods):
+    """For how many methods each training wins. `measures`: is low good?"""
+    lines = []
+    complete = {"guided", "random mask"} <= set(kinds_of(rows))
     for measure, lower in measures.items():
-        if not any(row.get(measure) for row in rows):
-            continue
-        said = ", ".join(
-            f"{kind} beats {other} for "
-            f"{wins(rows, measure, kind, other, methods, lower)} methods"
-            for kind, other in (
-                ("guided", "traditional"),
-                ("random mask", "traditional"),
-                ("guided", "random mask"),
-            )
-            if {kind, other} <= set(kinds_of(rows))
-        )
-        parts.append(f"{ARROWS[measure][:-2]}: {said}")
+        if complete and any(row.get(measure) for row in rows):
+            counts = (wins(rows, measure, *p, methods, lower) for p in PAIRS)
+            lines.append([f"{name}, {ARROWS[measure]}", *counts])
+    return lines
+
+
+def points(name, rows):
+    """Accuracy above that of traditional training, in points."""
     networks = once(rows)
     means = {
-        kind: statistics.mean(values(networks, "accuracy", training=kind))
+        kind: 100 * statistics.mean(values(networks, "accuracy", training=kind))
         for kind in kinds_of(rows)
     }
-    plain = means.pop("traditional")
-    points = (f"{k} {100 * (v - plain):+.1f}" for k, v in means.items())
-    return f"{'; '.join(parts)}. Accuracy, in points: {', '.join(points)}."
-
-
-def language_verdict(rows):
-    measures = {
-        "comprehensiveness": False,
-        "sufficiency": True,
-        "token_auprc": False,
-    }
-    return verdict(rows, measures, [*METHODS[:2], METHODS[5]])
+    others = [
+        f"{means[k] - means['traditional']:+.1f}" for k in list(means)[1:]
+    ]
+    return [name, f"{means['traditional']:.1f}", *others]
 
 
 def language():
@@ -359,7 +357,6 @@ def language():
             "validation; relevance by magnitude, tokens deleted, the mean of "
             f"five shares. Mean ± standard deviation; {circumstances(rows)}.",
             by_method(rows, measures, [*methods, "random"]),
-            f"In words. {language_verdict(rows)}",
             "The paper's:",
             table(head, lines),
             costs(rows),
@@ -375,11 +372,6 @@ IMAGES = {
     "pets": "Photographs: is relevance on the animal?",
     "null_blocks": "MNIST beside a null block: which side is relevant?",
 }
-
-
-def image_verdict(rows):
-    measures = {"drop_auc": True, "mass_on_object": False}
-    return verdict(rows, measures, METHODS)
 
 
 def images():
@@ -400,7 +392,6 @@ def images():
             f"{run['kl_weight']}. Mean ± standard deviation; "
             f"{circumstances(rows)}.",
             by_method(rows, measures, [*METHODS, "random"]),
-            f"In words. {image_verdict(rows)}",
             costs(rows),
         ]
         if (FOLDER / f"{task}.png").exists():
@@ -415,12 +406,6 @@ def images():
     return "\n\n".join(parts)
 
 
-def table_verdict(rows):
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    measures = {"mass_on_true_columns": False, "drop_auc": True}
-    return verdict(rows, measures, methods)
-
-
 def tables():
     rows = runs("tabular*.csv")
     if not rows:
@@ -433,7 +418,6 @@ def tables():
             "Relevance on a shuffled copy is wrong; half of the columns are "
             f"copies. Mean ± standard deviation; {circumstances(rows)}.",
             by_method(rows, measures, methods),
-            f"In words. {table_verdict(rows)}",
             costs(rows),
             "Made by `python examples/tabular.py --csv "
             "docs/results/tabular.csv`.",
@@ -441,25 +425,143 @@ def tables():
     )
 
 
+def sections():
+    """Name, runs, measures and methods of all domains but time series."""
+    movies = [r for r in runs("language*.csv") if r["task"] == "movies"]
+    words = {
+        "comprehensiveness": False,
+        "sufficiency": True,
+        "token_auprc": False,
+    }
+    yield "Movies", movies, words, [*METHODS[:2], METHODS[5]]
+    for task, title in IMAGES.items():
+        rows = [r for r in runs("images*.csv") if r["task"] == task]
+        measures = {"drop_auc": True, "mass_on_object": False}
+        yield re.split("[:,]", title)[0], rows, measures, METHODS
+    rows = runs("tabular*.csv")
+    measures = {"mass_on_true_columns": False, "drop_auc": True}
+    yield "Adult", rows, measures, list({row["method"]: 0 for row in rows})
+
+
 def short():
-    """What the runs say, in a line for each domain."""
-    lines = []
+    """What the runs say, counted."""
+    counted, accuracies = [], []
+    for name, rows, measures, methods in sections():
+        if rows:
+            counted += verdict(name, rows, measures, methods)
+            if len(kinds_of(rows)) == 3:
+                accuracies.append(points(name, rows))
+    parts = ["## In short"]
     series = [r for r in runs("time_series*.csv") if r.get("diff_aup")]
     if series:
         text = signs(series, runs("paper.csv")).split("\n\n")[-1]
-        lines.append(f"- **Time series.** {text}")
-    movies = [r for r in runs("language*.csv") if r["task"] == "movies"]
-    if movies:
-        lines.append(f"- **Movies.** {language_verdict(movies)}")
-    for task, title in IMAGES.items():
-        rows = [r for r in runs("images*.csv") if r["task"] == task]
-        if rows:
-            title = title.split(":")[0].split(",")[0]
-            lines.append(f"- **{title}.** {image_verdict(rows)}")
-    rows = runs("tabular*.csv")
-    if rows:
-        lines.append(f"- **Adult.** {table_verdict(rows)}")
-    return "\n".join(["## In short", "", *lines])
+        parts.append(f"**Time series.** {text}")
+    parts.append(
+        "**The other domains.** For how many saliency methods one training has "
+        "a better mean over seeds than another:"
+    )
+    head = ["", *(f"{kind} beats {other}" for kind, other in PAIRS)]
+    parts.append(table(head, counted))
+    parts.append("What it does to accuracy, in points:")
+    head = ["", "traditional", "guided", "random mask"]
+    parts.append(table(head, accuracies))
+    return "\n\n".join(parts)
+
+
+def sensitivity():
+    rows = runs("sensitivity*.csv")
+    if not rows:
+        return ""
+    run = rows[0]
+    lines = [
+        [name, *(spread(numbers) for numbers in of.values())]
+        for name, of in settings(rows).items()
+    ]
+    head = ["", "accuracy ↑", ARROWS["drop_auc"], ARROWS["mass_on_object"]]
+    return "\n\n".join(
+        [
+            "## Which settings matter",
+            f"{run['task']}, {int(run['train_samples']):,} images, "
+            f"{run['epochs']} epochs; the gradient; one setting changed at a "
+            "time from guided: mask fraction 0.5, λ = 1, signed, whole batch. "
+            f"Mean ± standard deviation; {circumstances(rows)}.",
+            "![Accuracy, drop area and relevance on the digit by mask "
+            "fraction, λ, ranking and batch fraction](results/sensitivity.png)",
+            table(head, lines),
+            "Made by `python examples/sensitivity.py --csv "
+            "docs/results/sensitivity.csv`.",
+        ]
+    )
+
+
+PANELS = {  # what each setting is called on the axis, and in the table
+    "mask fraction": {
+        "0.25": "mask fraction 0.25",
+        "0.5": "guided",
+        "0.75": "mask fraction 0.75",
+        "0.9": "mask fraction 0.9",
+    },
+    "λ": {"0.1": "λ = 0.1", "0.3": "λ = 0.3", "1": "guided", "3": "λ = 3"},
+    "ranking": {
+        "traditional": "traditional",
+        "signed": "guided",
+        "absolute": "guided absolute",
+        "random": "random mask",
+    },
+    "batch fraction": {
+        "1/8": "guided eighth",
+        "1/4": "guided quarter",
+        "1/2": "guided half",
+        "1": "guided",
+    },
+}
+SENSITIVE = ("accuracy", "drop_auc", "mass_on_object")
+
+
+def settings(rows):
+    """Values of each measure over the seeds, by what was changed."""
+    found = {}
+    for row in rows:
+        fraction, weight = row["mask_fraction"], row["kl_weight"]
+        name = row["training"]
+        if fraction != "0.5":
+            name = f"mask fraction {fraction}"
+        elif weight != "1":
+            name = f"λ = {weight}"
+        measures = found.setdefault(name, {m: [] for m in SENSITIVE})
+        for measure, numbers in measures.items():
+            numbers.append(float(row[measure]))
+    return found
+
+
+def sensitivity_figure():
+    """A panel for each setting, a line for each measure."""
+    rows = runs("sensitivity*.csv")
+    if not rows:
+        return
+    import matplotlib.pyplot as plt
+
+    found = settings(rows)
+    plot, axes = plt.subplots(
+        1, 4, figsize=(12, 3.2), layout="constrained", sharey=True
+    )
+    for axis, (title, names) in zip(axes, PANELS.items()):
+        for measure, style in zip(SENSITIVE, ("k--", "o-", "s-")):
+            numbers = [found[name][measure] for name in names.values()]
+            axis.errorbar(
+                range(len(names)),
+                [statistics.mean(n) for n in numbers],
+                [statistics.stdev(n) if len(n) > 1 else 0 for n in numbers],
+                fmt=style,
+                capsize=3,
+                label=ARROWS.get(measure, "accuracy ↑"),
+            )
+        axis.set(title=title, ylim=(0, 1.02))
+        axis.set_xticks(range(len(names)), names)
+        axis.grid(alpha=0.3)
+    axes[0].legend(frameon=False, fontsize=8, loc="center left")
+    plot.savefig(FOLDER / "sensitivity.png", dpi=90)
+    plt.close(plot)
 
 
 def page():
@@ -475,7 +577,15 @@ come from saliency.
 The paper's figures are Tables 1 and 2 of Ismail, Corrada Bravo, Feizi,
 "Improving Deep Learning Interpretability by Saliency Guided Training", NeurIPS
 2021 (poster)."""
-    parts = [start, short(), time_series(), language(), images(), tables()]
+    parts = [
+        start,
+        short(),
+        time_series(),
+        language(),
+        images(),
+        tables(),
+        sensitivity(),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -526,5 +636,6 @@ def mean_curve(rows, column, method, kind):
 if __name__ == "__main__":
     for task in ("mnist", "fashion_mnist", "null_blocks"):
         figure(task)
+    sensitivity_figure()
     PAGE.write_text(page())
     print(f"wrote {PAGE.name}")

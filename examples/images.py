@@ -35,21 +35,23 @@ DEFAULTS = {
 }
 
 
-def splits(args):
+@functools.cache
+def splits(dataset, train_samples, size):
     """Training, validation and test images; every tenth one validates."""
-    blocks = args.dataset == "null_blocks"
-    options = {"size": args.size} if args.dataset == "pets" else {}
-    data = datasets.load("mnist" if blocks else args.dataset, **options)
+    blocks = dataset == "null_blocks"
+    options = {"size": size} if dataset == "pets" else {}
+    data = datasets.load("mnist" if blocks else dataset, **options)
     order = np.random.default_rng(0).permutation(len(data.train))
     valid, train = np.split(order, [len(order) // 10])
     parts = [
-        part(data.train, train[: args.train_samples]),
+        part(data.train, train[:train_samples]),
         part(data.train, valid),
         data.test,
     ]
     if blocks:
         parts = [beside_null_block(p, seed) for seed, p in enumerate(parts)]
-    elif args.dataset == "mnist":
+    elif dataset in ("mnist", "fashion_mnist"):
+        # Black is background.
         parts = [datasets.Split(p.x, p.y, p.x[..., 0] > 0) for p in parts]
     return parts
 
@@ -140,7 +142,7 @@ def arguments(argv):
 def main(argv=None):
     args = arguments(argv)
     table = runner.Table(args.csv)
-    data = splits(args)
+    data = splits(args.dataset, args.train_samples, args.size)
     test = data[-1]
     classes = int(data[0].y.max()) + 1
     shape = test.x.shape[1:]

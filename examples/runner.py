@@ -27,7 +27,9 @@ TRAININGS = {
     "guided": ("signed", {}),
     "guided absolute": ("absolute", {}),
     "random mask": ("random", {}),
-    "guided quarter": ("signed", {"batch_fraction": 0.25}),
+    "guided half": ("signed", {"batch_fraction": 1 / 2}),
+    "guided quarter": ("signed", {"batch_fraction": 1 / 4}),
+    "guided eighth": ("signed", {"batch_fraction": 1 / 8}),
 }
 SETTINGS = (
     "epochs",
