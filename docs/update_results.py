@@ -579,8 +579,8 @@ Written by `docs/update_results.py` from the runs in `docs/results/`, which the
 examples made. *Traditional* is `keras.Model`; *guided* is saliency guided
 training with the ranking of the authors' code (signed; for words, by
 magnitude), *guided absolute* ranks by magnitude; *random mask* is the control:
-it masks as many features, picked blindly, under the same KL term. A gain that the random mask has too does not
-come from saliency. Seconds are those of a machine that had other work at the
+it masks as many features, picked blindly, under the same KL term. A gain that
+the random mask has too does not come from saliency. Seconds are those of a machine that had other work at the
 same time: the README has the ratios, measured side by side.
 
 The paper's figures are Tables 1 and 2 of Ismail, Corrada Bravo, Feizi,
