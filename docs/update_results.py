@@ -580,8 +580,9 @@ examples made. *Traditional* is `keras.Model`; *guided* is saliency guided
 training with the ranking of the authors' code (signed; for words, by
 magnitude), *guided absolute* ranks by magnitude; *random mask* is the control:
 it masks as many features, picked blindly, under the same KL term. A gain that
-the random mask has too does not come from saliency. Seconds are those of a machine that had other work at the
-same time: the README has the ratios, measured side by side.
+the random mask has too does not come from saliency. Seconds are those of a
+machine that had other work at the same time: the README has the ratios,
+measured side by side.
 
 The paper's figures are Tables 1 and 2 of Ismail, Corrada Bravo, Feizi,
 "Improving Deep Learning Interpretability by Saliency Guided Training", NeurIPS
