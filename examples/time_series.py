@@ -83,6 +83,13 @@ def har_data(train_samples):
     )
 
 
+def first(split, count):
+    if count >= len(split.y):
+        return split
+    truth = None if split.truth is None else split.truth[:count]
+    return datasets.Split(split.x[:count], split.y[:count], truth)
+
+
 def measure(reader, test, model):
     return {
         name: measures(reader.model, test, maps)
@@ -136,6 +143,9 @@ def arguments(argv):
     parser.add_argument(
         "--train-samples", type=int, default=1000, help="series of a data set"
     )
+    parser.add_argument(
+        "--map-samples", type=int, default=TEST, help="test series with maps"
+    )
     args = parser.parse_args(argv)
     if args.quick:
         args.seeds, args.epochs = [0], 5
@@ -175,6 +185,7 @@ def main(argv=None):
             classes = int(max(s.y.max() for s in data)) + 1
             shape = test.x.shape[1:]
             build = functools.partial(NETWORKS[network], *shape, classes)
+            marked = first(test, args.map_samples)
             reader = runner.Reader(
                 build,
                 functools.partial(methods, shape=shape),
@@ -186,9 +197,10 @@ def main(argv=None):
                 build,
                 feature_masking,
                 data,
-                functools.partial(measure, reader, test),
+                functools.partial(measure, reader, marked),
                 args,
                 table,
+                options="" if marked is test else f"{len(marked.y)} maps",
             )
             shown |= (
                 {"diff_aup", "diff_aur"}

@@ -1,0 +1,215 @@
+"""What guided training costs beside plain training, for several networks.
+
+    KERAS_BACKEND=jax python benchmarks/run.py
+
+For each network `keras.Model.fit`, guided `fit`, and the passes that a guided
+step consists of run in turn in one process: medians of several rounds, and
+what they are of the plain step. On PyTorch, the same step written directly
+runs beside them. With `--keep-memory`, glibc is told to keep freed memory,
+which PyTorch otherwise asks the system for again in every step, page by page.
+"""
+
+import argparse
+import dataclasses
+import functools
+import os
+import pathlib
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import common
+import keras
+import numpy as np
+import passes
+
+import keras_sgt
+from keras_sgt import masking
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
+import networks
+
+KEEP_MEMORY = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
+    "MALLOC_TOP_PAD_": str(1 << 30),
+}
+WORDS = 10_000
+TRAININGS = {
+    "plain": None,
+    "guided": {},
+    "guided, kl_weight=0": {"kl_weight": 0},
+    "guided, batch_fraction=1/2": {"batch_fraction": 1 / 2},
+    "guided, batch_fraction=1/4": {"batch_fraction": 1 / 4},
+    "guided, batch_fraction=1/8": {"batch_fraction": 1 / 8},
+}
+
+
+@dataclasses.dataclass
+class Workload:
+    """A network, and batches for it."""
+
+    build: Callable
+    shape: tuple
+    classes: int
+    batch_size: int
+    masking: Callable = masking.FeatureMasking
+
+    def data(self, steps):
+        rng = np.random.default_rng(0)
+        shape = (steps * self.batch_size, *self.shape)
+        if self.masking is masking.TokenMasking:
+            x = rng.integers(1, WORDS, shape).astype("int32")
+        else:
+            x = rng.random(shape, dtype="float32")
+        return x, rng.integers(0, self.classes, len(x)).astype("int32")
+
+    def trainer(self, training):
+        model = self.build()
+        if TRAININGS[training] is not None:
+            model = keras_sgt.SaliencyGuidedModel(
+                model, masking=self.masking(), **TRAININGS[training]
+            )
+        model.compile("adam", passes.LOSS)
+        return model
+
+
+series = functools.partial(masking.FeatureMasking, channel_axis=None)
+WORKLOADS = {
+    **{
+        f"MNIST CNN, {size}": Workload(
+            networks.mnist_cnn, (28, 28, 1), 10, size
+        )
+        for size in (64, 256, 512)
+    },
+    "ResNet-18, 32": Workload(networks.resnet18, (32, 32, 3), 10, 32),
+    "BiLSTM, 32": Workload(
+        lambda: networks.bilstm(200, WORDS),
+        *((200,), 2, 32, masking.TokenMasking),
+    ),
+    "TCN, 50": Workload(networks.tcn, (50, 50), 2, 50, series),
+    "Transformer, 50": Workload(networks.transformer, (50, 50), 2, 50, series),
+}
+
+
+def measured(name, workload, args):
+    """Milliseconds of a step, by training and pass; and of the compilation."""
+    x, y = workload.data(1)
+    trainers = {kind: workload.trainer(kind) for kind in TRAININGS}
+    if name.startswith("MNIST CNN") and keras.backend.backend() == "torch":
+        import direct
+
+        made = {kind: make() for kind, make in direct.TRAINERS.items()}
+        trainers |= made
+
+    def fit(trainer, x, y):
+        options = {} if not isinstance(trainer, keras.Model) else QUIET
+        trainer.fit(x, y, batch_size=workload.batch_size, **options)
+
+    first = {kind: _seconds(fit, t, x, y) for kind, t in trainers.items()}
+    plain = min(_seconds(fit, trainers["plain"], x, y) for _ in range(3))
+    steps = max(2, min(20, round(args.seconds / plain)))
+    model = workload.trainer("plain")
+    parts = passes.of(model, workload.masking(), x, y)
+    x, y = workload.data(steps)
+    functions = {
+        kind: functools.partial(fit, trainer, x, y)
+        for kind, trainer in trainers.items()
+    }
+    for part, function in parts.items():
+        functions[f"pass: {part}"] = functools.partial(_often, function, steps)
+    times = common.interleaved(functions, args.rounds)
+    for time_ in times.values():
+        time_ |= {key: round(v / steps, 3) for key, v in time_.items()}
+    return times, first, steps
+
+
+QUIET = {"shuffle": False, "verbose": 0}
+
+
+def _often(function, times):
+    for _ in range(times):
+        function()
+
+
+def _seconds(function, *args):
+    start = time.perf_counter()
+    function(*args)
+    return time.perf_counter() - start
+
+
+def rows(name, workload, args):
+    times, first, steps = measured(name, workload, args)
+    plain = times["plain"]["median_ms"]
+    for kind, time_ in times.items():
+        row = {
+            "network": name,
+            "what": kind,
+            **time_,
+            "times_plain": round(time_["median_ms"] / plain, 3),
+            "steps": steps,
+        }
+        if kind in first:
+            compile_ms = 1000 * first[kind] - time_["median_ms"]
+            row["first_fit_s"] = round(compile_ms / 1000, 2)
+            rate = 1000 * workload.batch_size / time_["median_ms"]
+            row["samples_per_s"] = round(rate, 1)
+        if kind in TRAININGS and args.peaks:
+            row["peak_mib"] = peak(name, kind, args.peaks)
+        yield row
+
+
+def peak(name, training, rounds):
+    """Memory of three steps above what the process held, a process each."""
+    found = [
+        common.in_a_process("--networks", name, "--peak-of", training)
+        for _ in range(rounds)
+    ]
+    return statistics.median(found)
+
+
+def three_steps(workload, training):
+    x, y = workload.data(3)
+    model = workload.trainer(training)
+    return lambda: model.fit(x, y, batch_size=workload.batch_size, **QUIET)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--networks", nargs="+", choices=WORKLOADS)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument(
+        "--seconds", type=float, default=0.5, help="of a plain round, about"
+    )
+    parser.add_argument(
+        "--peaks", type=int, default=0, help="rounds of measuring memory"
+    )
+    parser.add_argument("--keep-memory", action="store_true")
+    parser.add_argument("--peak-of", choices=TRAININGS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.keep_memory and not KEEP_MEMORY.items() <= os.environ.items():
+        environment = {**os.environ, **KEEP_MEMORY}
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
+    names = args.networks or list(WORKLOADS)
+    if args.peak_of:
+        work = three_steps(WORKLOADS[names[0]], args.peak_of)
+        print(common.peak_mib(work))
+        return
+    found = []
+    for name in names:
+        for row in rows(name, WORKLOADS[name], args):
+            found.append(row)
+            print(
+                f"{name:18} {row['what']:28} {row['median_ms']:9.2f} ms "
+                f"{row['times_plain']:7.3f}",
+                flush=True,
+            )
+    del args.peak_of
+    name = "run-keep-memory" if args.keep_memory else "run"
+    common.save(name, {**vars(args), "rows": found})
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main()
