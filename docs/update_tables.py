@@ -7,34 +7,28 @@ import csv
 import json
 import pathlib
 import re
-import statistics
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from runs import spread, table, values
 
 ROOT = pathlib.Path(__file__).parents[1]
 RUNS = ROOT / "docs" / "results" / "mnist.csv"
 STEPS = ROOT / "benchmarks" / "results"
 DOCUMENTS = ("README.md", "docs/attribution.md")
 MEASURES = {
-    "accuracy": ("accuracy ↑", 3),
-    "drop_auc": ("accuracy-drop area ↓", 3),
-    "mass_on_object": ("\\|gradient\\| on the digit ↑", 3),
+    "accuracy": "accuracy ↑",
+    "drop_auc": "accuracy-drop area ↓",
+    "mass_on_object": "\\|gradient\\| on the digit ↑",
 }
-
-
-def table(head, rows):
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def mnist():
     runs = list(csv.DictReader(RUNS.open()))
-    rows = []
-    for name in dict.fromkeys(run["training"] for run in runs):
-        row = [name]
-        for measure, (_, digits) in MEASURES.items():
-            values = [float(r[measure]) for r in runs if r["training"] == name]
-            mean, spread = statistics.mean(values), statistics.stdev(values)
-            row.append(f"{mean:.{digits}f} ± {spread:.{digits}f}")
-        rows.append(row)
+    rows = [
+        [name, *(spread(values(runs, m, training=name)) for m in MEASURES)]
+        for name in dict.fromkeys(run["training"] for run in runs)
+    ]
     run = runs[0]
     seeds = len({r["seed"] for r in runs})
     note = (
@@ -46,7 +40,7 @@ def mnist():
         f"`{COMMAND}`. Lower area: accuracy falls sooner as the pixels that "
         "the gradient marks are removed."
     )
-    return table(["", *(t for t, _ in MEASURES.values())], rows) + f"\n\n{note}"
+    return table(["", *MEASURES.values()], rows) + f"\n\n{note}"
 
 
 COMMAND = (

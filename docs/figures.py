@@ -1,0 +1,122 @@
+"""The figures of docs/results.md."""
+
+import statistics
+
+from runs import FOLDER, KINDS, METHODS, kinds_of, runs
+
+PANELS = {  # what each setting is called on the axis, and in the table
+    "mask fraction": {
+        "0.25": "mask fraction 0.25",
+        "0.5": "guided",
+        "0.75": "mask fraction 0.75",
+        "0.9": "mask fraction 0.9",
+    },
+    "λ": {"0.1": "λ = 0.1", "0.3": "λ = 0.3", "1": "guided", "3": "λ = 3"},
+    "ranking": {
+        "traditional": "traditional",
+        "signed": "guided",
+        "absolute": "guided absolute",
+        "random": "random mask",
+    },
+    "batch fraction": {
+        "1/8": "guided eighth",
+        "1/4": "guided quarter",
+        "1/2": "guided half",
+        "1": "guided",
+    },
+}
+SENSITIVE = {
+    "accuracy": "accuracy ↑",
+    "drop_auc": "accuracy-drop area ↓",
+    "mass_on_object": "relevance on the object ↑",
+}
+
+
+def settings(rows):
+    """Values of each measure over the seeds, by what was changed."""
+    found = {}
+    for row in rows:
+        fraction, weight = row["mask_fraction"], row["kl_weight"]
+        name = row["training"]
+        if fraction != "0.5":
+            name = f"mask fraction {fraction}"
+        elif weight != "1":
+            name = f"λ = {weight}"
+        measures = found.setdefault(name, {m: [] for m in SENSITIVE})
+        for measure, numbers in measures.items():
+            numbers.append(float(row[measure]))
+    return found
+
+
+def sensitivity():
+    """A panel for each setting, a line for each measure."""
+    rows = runs("sensitivity*.csv")
+    if not rows:
+        return
+    import matplotlib.pyplot as plt
+
+    found = settings(rows)
+    plot, axes = plt.subplots(
+        1, 4, figsize=(12, 3.2), layout="constrained", sharey=True
+    )
+    for axis, (title, names) in zip(axes, PANELS.items()):
+        for measure, style in zip(SENSITIVE, ("k--", "o-", "s-")):
+            numbers = [found[name][measure] for name in names.values()]
+            axis.errorbar(
+                range(len(names)),
+                [statistics.mean(n) for n in numbers],
+                [statistics.stdev(n) if len(n) > 1 else 0 for n in numbers],
+                fmt=style,
+                capsize=3,
+                label=SENSITIVE[measure],
+            )
+        axis.set(title=title, ylim=(0, 1.02))
+        axis.set_xticks(range(len(names)), names)
+        axis.grid(alpha=0.3)
+    axes[0].legend(frameon=False, fontsize=8, loc="center left")
+    plot.savefig(FOLDER / "sensitivity.png", dpi=90)
+    plt.close(plot)
+
+
+def curves(task):
+    """Drop curves of six methods, and the distribution of gradients."""
+    rows = [r for r in runs("images*.csv") if r["task"] == task]
+    if not rows:
+        return
+    import matplotlib.pyplot as plt
+
+    kinds = [k for k in kinds_of(rows) if k in (*KINDS[:2], KINDS[3])]
+    styles = dict(zip(kinds, ("--", "-", ":")))
+    plot, axes = plt.subplots(2, 4, figsize=(12, 5.6), layout="constrained")
+    levels = [10 * i for i in range(10)]
+    for axis, method in zip(axes.flat, [*METHODS, "random"]):
+        for kind in kinds:
+            axis.plot(
+                levels,
+                mean_curve(rows, "drop_curve", method, kind),
+                styles[kind],
+            )
+        axis.set(title=method, ylim=(0, 1.02))
+    axis = axes.flat[-1]
+    for kind in kinds:
+        shares = mean_curve(rows, "distribution", "gradient", kind)
+        places = [(i + 0.5) / len(shares) for i in range(len(shares))]
+        axis.plot(places, shares, styles[kind], label=kind)
+    axis.set(
+        title="|gradient| / largest", yscale="log", ylabel="share of pixels"
+    )
+    axis.legend(frameon=False, fontsize=9)
+    plot.supxlabel("most salient pixels removed (%)", fontsize=10)
+    axes[0, 0].set_ylabel("accuracy")
+    axes[1, 0].set_ylabel("accuracy")
+    plot.savefig(FOLDER / f"{task}.png", dpi=90)
+    plt.close(plot)
+
+
+def mean_curve(rows, column, method, kind):
+    curves = [
+        [float(value) for value in row[column].split()]
+        for row in rows
+        if (row["method"], row["training"]) == (method, kind)
+    ]
+    return [statistics.mean(at) for at in zip(*curves)]
