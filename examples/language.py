@@ -12,6 +12,7 @@ ERASER Movies, and e-SNLI, where the highlighted pairs are for testing.
 
 import collections
 import functools
+import pathlib
 
 import networks
 import numpy as np
@@ -141,7 +142,11 @@ def arguments(argv):
     parser.add_argument("--length", type=int, help="words of a text")
     parser.add_argument("--vocabulary", type=int, default=10_000)
     parser.add_argument("--width", type=int, default=100, help="of embeddings")
-    parser.add_argument("--vectors", help="text file of pretrained embeddings")
+    parser.add_argument(
+        "--vectors",
+        type=pathlib.Path,
+        help="text file of pretrained embeddings, as of word_vectors.py",
+    )
     parser.add_argument("--train-samples", type=int, help="default: all")
     parser.add_argument("--test-samples", type=int, default=1000)
     parser.add_argument(
@@ -193,7 +198,7 @@ def main(argv=None):
             table,
             options=f"{args.length} words of {len(ids)}, width {args.width}, "
             f"{args.ranking} ranking"
-            + (f", {args.vectors}" if args.vectors else ""),
+            + (f", {args.vectors.name}" if args.vectors else ""),
         )
     shown = ["comprehensiveness", "sufficiency"]
     if data[-1].truth is not None:

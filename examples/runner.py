@@ -8,6 +8,7 @@ saliency method sees it. Runs that the table holds already are not run again.
 
 import argparse
 import csv
+import dataclasses
 import math
 import os
 import pathlib
@@ -21,15 +22,28 @@ import numpy as np
 
 import keras_sgt
 
-# What is passed on to masking, and to SaliencyGuidedModel.
+
+@dataclasses.dataclass
+class Guiding:
+    """How a training guides; its last epochs only, or all."""
+
+    ranking: str = "signed"
+    batch_fraction: float = 1.0
+    last_epochs: bool = False
+
+
 TRAININGS = {
     "traditional": None,
-    "guided": ("signed", {}),
-    "guided absolute": ("absolute", {}),
-    "random mask": ("random", {}),
-    "guided half": ("signed", {"batch_fraction": 1 / 2}),
-    "guided quarter": ("signed", {"batch_fraction": 1 / 4}),
-    "guided eighth": ("signed", {"batch_fraction": 1 / 8}),
+    "guided": Guiding(),
+    "guided absolute": Guiding("absolute"),
+    "random mask": Guiding("random"),
+    "guided half": Guiding(batch_fraction=1 / 2),
+    "guided quarter": Guiding(batch_fraction=1 / 4),
+    "guided eighth": Guiding(batch_fraction=1 / 8),
+    "guided sixteenth": Guiding(batch_fraction=1 / 16),
+    "fine-tuned": Guiding(last_epochs=True),
+    "fine-tuned quarter": Guiding(batch_fraction=1 / 4, last_epochs=True),
+    "fine-tuned random mask": Guiding("random", last_epochs=True),
 }
 SETTINGS = (
     "epochs",
@@ -89,8 +103,8 @@ class Training:
     """
 
     def __init__(self, kind, build, masking, args):
-        self._kind, self._build, self._masking = kind, build, masking
-        self._args = args
+        self._guiding, self._build = TRAININGS[kind], build
+        self._masking, self._args = masking, args
         self.model, self._trainer = self._new()
         self._trainer.compile(
             args.optimizer(args.learning_rate),
@@ -104,16 +118,21 @@ class Training:
 
     def _new(self):
         model = self._build()
-        if TRAININGS[self._kind] is None:
+        if self._guiding is None:
             return model, model
-        ranking, options = TRAININGS[self._kind]
         return model, keras_sgt.SaliencyGuidedModel(
             model,
             mask_fraction=self._args.mask_fraction,
             kl_weight=self._args.kl_weight,
-            masking=self._masking(ranking),
-            **options,
+            masking=self._masking(self._guiding.ranking),
+            batch_fraction=self._guiding.batch_fraction,
         )
+
+    def _callbacks(self):
+        callbacks = self._args.callbacks()
+        if self._guiding and self._guiding.last_epochs:
+            callbacks.append(GuideLastEpochs(self._args))
+        return callbacks
 
     def _compile(self, train):
         """One step, so that no run is timed, or draws numbers, for it."""
@@ -147,7 +166,7 @@ class Training:
             train.y,
             batch_size=self._args.batch_size,
             epochs=self._args.epochs,
-            callbacks=self._args.callbacks(),
+            callbacks=self._callbacks(),
             verbose=self._args.verbose,
         ).history
         seconds = time.perf_counter() - start
@@ -158,6 +177,20 @@ class Training:
             "valid_accuracy": accuracy(logits, valid.y),
             "divergence": history.get("divergence", [float("nan")])[-1],
         }
+
+
+class GuideLastEpochs(keras.callbacks.Callback):
+    """Epochs of plain training at its price, then guided ones."""
+
+    def __init__(self, args):
+        super().__init__()
+        self.args = args
+
+    def on_epoch_begin(self, epoch, logs=None):
+        guided = epoch >= self.args.epochs - self.args.guided_epochs
+        self.model.kl_weight = self.args.kl_weight if guided else 0
+        if guided and self.args.guided_rate:
+            self.model.optimizer.learning_rate = self.args.guided_rate
 
 
 def accuracy(logits, y):
@@ -190,7 +223,7 @@ def compare(
                 "training": kind,
                 "seed": seed,
                 "train_samples": len(train.y),
-                "options": options,
+                "options": options + _fine_tuning(kind, args),
                 **{k: getattr(args, k) for k in SETTINGS},
             }
             label = f"{task}, {network}, {kind}, seed {seed}"
@@ -218,6 +251,15 @@ def compare(
                 flush=True,
             )
     return compiled
+
+
+def _fine_tuning(kind, args):
+    """The settings that only trainings with guided last epochs have."""
+    guiding = TRAININGS[kind]
+    if not guiding or not guiding.last_epochs:
+        return ""
+    rate = args.guided_rate or args.learning_rate
+    return f", guided: last {args.guided_epochs} at rate {rate:g}"
 
 
 class Reader:
@@ -339,9 +381,11 @@ def arguments(description, **defaults):
         ("--learning-rate", float, "of Adam"),
         ("--mask-fraction", float, "share of features that is masked"),
         ("--kl-weight", float, "λ, the weight of the divergence"),
+        ("--guided-epochs", int, "how many are guided, of the fine-tuned"),
+        ("--guided-rate", float, "learning rate of those"),
     ):
         parser.add_argument(option, type=kind, metavar="N", help=text)
-    parser.set_defaults(mask_fraction=0.5, kl_weight=1.0)
+    parser.set_defaults(mask_fraction=0.5, kl_weight=1.0, guided_epochs=1)
     parser.add_argument(
         "--methods",
         nargs="+",

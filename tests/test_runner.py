@@ -157,6 +157,22 @@ def test_all_trainings_start_from_the_same_weights(example):
             np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+def test_fine_tuning_guides_the_last_epochs_only(example):
+    runner, tabular = example("runner"), example("tabular")
+    build = functools.partial(example("networks").mlp, 4)
+    data, weights = points(), []
+    for kind, epochs in (("traditional", "2"), ("fine-tuned", "3")):
+        call = [*SMALL, kind, "--batch-size", "100", "--epochs", epochs]
+        # The guided epoch alone has another rate, too small to matter.
+        args = tabular.arguments([*call, "--guided-rate", "1e-12"])
+        training = runner.Training(kind, build, masking.FeatureMasking, args)
+        found = training.fit(1, data, data)
+        weights.append(training.model.get_weights())
+    assert found["divergence"] > 0
+    for ours, plain in zip(*weights, strict=True):
+        np.testing.assert_allclose(ours, plain, atol=1e-6)
+
+
 def folder(name):
     root = os.environ.get("KERAS_SGT_DATA")
     if not root or not os.path.isdir(os.path.join(root, name)):
