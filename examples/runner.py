@@ -129,9 +129,20 @@ class Training:
         )
 
     def _callbacks(self):
-        callbacks = self._args.callbacks()
+        args = self._args
+        callbacks, first_guided = args.callbacks(), 0
         if self._guiding and self._guiding.last_epochs:
-            callbacks.append(GuideLastEpochs(self._args))
+            first_guided = args.epochs - args.guided_epochs
+            callbacks.append(GuideFrom(first_guided, args))
+        if args.patience:
+            best = keras.callbacks.EarlyStopping(
+                "val_accuracy",
+                patience=args.patience,
+                mode="max",
+                restore_best_weights=True,
+                start_from_epoch=first_guided,
+            )
+            callbacks.append(best)
         return callbacks
 
     def _compile(self, train):
@@ -166,6 +177,7 @@ class Training:
             train.y,
             batch_size=self._args.batch_size,
             epochs=self._args.epochs,
+            validation_data=(valid.x, valid.y) if self._args.patience else None,
             callbacks=self._callbacks(),
             verbose=self._args.verbose,
         ).history
@@ -179,15 +191,15 @@ class Training:
         }
 
 
-class GuideLastEpochs(keras.callbacks.Callback):
-    """Epochs of plain training at its price, then guided ones."""
+class GuideFrom(keras.callbacks.Callback):
+    """Plain training at its price, guided from an epoch on."""
 
-    def __init__(self, args):
+    def __init__(self, first, args):
         super().__init__()
-        self.args = args
+        self.first, self.args = first, args
 
     def on_epoch_begin(self, epoch, logs=None):
-        guided = epoch >= self.args.epochs - self.args.guided_epochs
+        guided = epoch >= self.first
         self.model.kl_weight = self.args.kl_weight if guided else 0
         if guided and self.args.guided_rate:
             self.model.optimizer.learning_rate = self.args.guided_rate
@@ -223,7 +235,7 @@ def compare(
                 "training": kind,
                 "seed": seed,
                 "train_samples": len(train.y),
-                "options": options + _fine_tuning(kind, args),
+                "options": options + _schedule(kind, args),
                 **{k: getattr(args, k) for k in SETTINGS},
             }
             label = f"{task}, {network}, {kind}, seed {seed}"
@@ -253,13 +265,14 @@ def compare(
     return compiled
 
 
-def _fine_tuning(kind, args):
-    """The settings that only trainings with guided last epochs have."""
+def _schedule(kind, args):
+    """The settings that only some trainings have."""
+    text = ", best epoch by validation" if args.patience else ""
     guiding = TRAININGS[kind]
-    if not guiding or not guiding.last_epochs:
-        return ""
-    rate = args.guided_rate or args.learning_rate
-    return f", guided: last {args.guided_epochs} at rate {rate:g}"
+    if guiding and guiding.last_epochs:
+        rate = args.guided_rate or args.learning_rate
+        text += f", guided: last {args.guided_epochs} at rate {rate:g}"
+    return text
 
 
 class Reader:
@@ -381,6 +394,7 @@ def arguments(description, **defaults):
         ("--learning-rate", float, "of Adam"),
         ("--mask-fraction", float, "share of features that is masked"),
         ("--kl-weight", float, "λ, the weight of the divergence"),
+        ("--patience", int, "epochs without a better one by validation"),
         ("--guided-epochs", int, "how many are guided, of the fine-tuned"),
         ("--guided-rate", float, "learning rate of those"),
     ):

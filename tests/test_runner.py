@@ -173,6 +173,23 @@ def test_fine_tuning_guides_the_last_epochs_only(example):
         np.testing.assert_allclose(ours, plain, atol=1e-6)
 
 
+def test_patience_keeps_the_epoch_that_validates_best(example):
+    runner, tabular = example("runner"), example("tabular")
+    build = functools.partial(example("networks").mlp, 4)
+    # Noise: what one epoch gains in validation, the next may lose.
+    train, valid = points(0), points(1)
+    found = []
+    for *option, epochs in ("1", "2", "3", "4", ("--patience", "4", "4")):
+        call = [*SMALL, "traditional", "--batch-size", "100", *option]
+        call += ["--epochs", epochs, "--learning-rate", "0.1"]
+        args = tabular.arguments(call)
+        training = runner.Training("traditional", build, None, args)
+        found.append(training.fit(1, train, valid)["valid_accuracy"])
+    *each, kept = found
+    assert each[-1] < max(each)
+    assert kept == max(each)
+
+
 def folder(name):
     root = os.environ.get("KERAS_SGT_DATA")
     if not root or not os.path.isdir(os.path.join(root, name)):
