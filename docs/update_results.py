@@ -333,9 +333,13 @@ def language():
         call = f"--epochs {run['epochs']} --kl-weight {run['kl_weight']}"
         if "vectors" in name:
             call += " --vectors vectors.txt"
+        patience = re.search(r"patience (\d+)", run.get("options") or "")
+        if patience:
+            call += f" --patience {patience[1]}"
         parts += [
             f"### {name[0].upper()}{name[1:]}",
-            f"{run['epochs']} epochs; {circumstances(rows)}.",
+            f"{'The best of ' if patience else ''}{run['epochs']} epochs"
+            f"{' by validation' if patience else ''}; {circumstances(rows)}.",
             by_method(rows, measures, [*WORDS, "random"]),
             costs(rows),
             f"Made by `python examples/language.py {call} --csv "
@@ -475,6 +479,39 @@ def sensitivity():
     )
 
 
+def economy():
+    """Each training of examples/economy.py: what it costs, what it keeps."""
+    rows = runs("economy*.csv")
+    groups = {}
+    for row in rows:
+        keys = ("training", "epochs", "kl_weight", "options")
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    if not rows:
+        return ""
+    lines = []
+    for (training, epochs, weight, options), group in groups.items():
+        name = f"{training}, {epochs} epochs"
+        if weight != "1":
+            name += f", λ = {weight}"
+        if "rate" in options:
+            name += f", {options.split('guided: ')[1]}"
+        seconds = spread(values(group, "train_seconds"), 0)
+        measures = (spread(values(group, m)) for m in figures.SENSITIVE)
+        lines.append([name, seconds, *measures])
+    run = rows[0]
+    return "\n\n".join(
+        [
+            "## What is kept where it costs less",
+            f"{run['task']}, {int(run['train_samples']):,} images, batch "
+            f"{run['batch_size']}; the gradient. Mean ± standard deviation; "
+            f"{circumstances(rows)}.",
+            table(["", "seconds", *figures.SENSITIVE.values()], lines),
+            "Made by `python examples/economy.py --csv "
+            "docs/results/economy.csv`.",
+        ]
+    )
+
+
 def page():
     start = """# Results
 
@@ -498,6 +535,7 @@ The paper's figures are Tables 1 and 2 of Ismail, Corrada Bravo, Feizi,
         images(),
         tables(),
         sensitivity(),
+        economy(),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

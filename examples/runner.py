@@ -267,7 +267,7 @@ def compare(
 
 def _schedule(kind, args):
     """The settings that only some trainings have."""
-    text = ", best epoch by validation" if args.patience else ""
+    text = f", best epoch, patience {args.patience}" if args.patience else ""
     guiding = TRAININGS[kind]
     if guiding and guiding.last_epochs:
         rate = args.guided_rate or args.learning_rate
