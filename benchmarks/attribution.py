@@ -23,7 +23,7 @@ import numpy as np
 from keras_sgt import attribution
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
-import quickstart
+import networks
 
 BASELINES = 20
 METHODS = ("integrated gradients", "SmoothGrad", "DeepSHAP")
@@ -40,7 +40,7 @@ def data(images):
 def ours(x, base, target, rows):
     """Functions that attribute, by the name of their method."""
     keras.utils.set_random_seed(0)
-    model = quickstart.network((28, 28, 1), 10)
+    model = networks.mnist_cnn()
     methods = {
         "integrated gradients": attribution.IntegratedGradients(model),
         "SmoothGrad": attribution.SmoothGrad(model, stdevs=0.15),
@@ -53,7 +53,7 @@ def ours(x, base, target, rows):
 
 
 def captum_on_keras(x, base, target, rows):
-    model = quickstart.network((28, 28, 1), 10)
+    model = networks.mnist_cnn()
     model.trainable = False  # Captum asks for no gradients of weights
     found = captums(model, x, base, target, rows)
     del found["DeepSHAP"]
@@ -61,22 +61,10 @@ def captum_on_keras(x, base, target, rows):
 
 
 def captum_on_torch(x, base, target, rows):
-    from torch import nn
+    import direct
 
-    network = nn.Sequential(
-        nn.Conv2d(1, 32, 3),
-        nn.ReLU(),
-        nn.Conv2d(32, 64, 3),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Dropout(0.25),
-        nn.Flatten(),
-        nn.Linear(9216, 128),
-        nn.ReLU(),
-        nn.Dropout(0.5),
-        nn.Linear(128, 10),
-    ).eval()
-    ours = quickstart.network((28, 28, 1), 10)
+    network = direct.mnist_cnn().eval()
+    ours = networks.mnist_cnn()
     parameters = sum(p.numel() for p in network.parameters())
     assert parameters == ours.count_params(), "not the same network"
     x, base = (np.transpose(a, (0, 3, 1, 2)) for a in (x, base))

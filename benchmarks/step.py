@@ -20,7 +20,7 @@ import numpy as np
 import keras_sgt
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
-import quickstart
+import networks
 
 KEEP_MEMORY = {
     "MALLOC_MMAP_MAX_": "0",
@@ -30,7 +30,7 @@ KEEP_MEMORY = {
 
 
 def trainer(guided, batch_fraction=1.0, **options):
-    model = quickstart.network((28, 28, 1), 10)
+    model = networks.mnist_cnn()
     if guided:
         model = keras_sgt.SaliencyGuidedModel(
             model, batch_fraction=batch_fraction, **options
