@@ -20,7 +20,7 @@ import numpy as np
 from keras import layers
 
 import keras_sgt
-from keras_sgt import evaluation
+from keras_sgt import attribution, evaluation
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
 import quickstart
@@ -65,7 +65,7 @@ def trained(masked_statistics, x, y, seed, args):
 
 def measured(model, x, y):
     outputs = model.predict(x, batch_size=500, verbose=0)
-    gradients = quickstart.gradient_maps(model, x, y)
+    gradients = attribution.Gradient(model)(x, y, verbose=0)
     drop = evaluation.accuracy_drop(model, x, y, gradients, fill="sample")
     return {
         "accuracy": round(float(np.mean(outputs.argmax(1) == y)), 4),
