@@ -13,7 +13,7 @@ PANELS = {  # what each setting is called on the axis, and in the table
     },
     "λ": {"0.1": "λ = 0.1", "0.3": "λ = 0.3", "1": "guided", "3": "λ = 3"},
     "ranking": {
-        "traditional": "traditional",
+        "none": "traditional",
         "signed": "guided",
         "absolute": "guided absolute",
         "random": "random mask",
@@ -57,23 +57,33 @@ def sensitivity():
 
     found = settings(rows)
     plot, axes = plt.subplots(
-        1, 4, figsize=(12, 3.2), layout="constrained", sharey=True
+        *(2, 4),
+        figsize=(12, 4.6),
+        layout="constrained",
+        sharex="col",
+        sharey="row",
+        height_ratios=(1, 2),
     )
-    for axis, (title, names) in zip(axes, PANELS.items()):
-        for measure, style in zip(SENSITIVE, ("k--", "o-", "s-")):
+    styles = dict(zip(SENSITIVE, ("k^", "o", "s")))
+    for column, (title, names) in zip(axes.T, PANELS.items()):
+        column[0].set_title(title)
+        for measure, style in styles.items():
+            axis = column[int(measure != "accuracy")]
             numbers = [found[name][measure] for name in names.values()]
             axis.errorbar(
                 range(len(names)),
                 [statistics.mean(n) for n in numbers],
                 [statistics.stdev(n) if len(n) > 1 else 0 for n in numbers],
-                fmt=style,
+                # Rankings have no order.
+                fmt=style + ("" if title == "ranking" else "-"),
                 capsize=3,
                 label=SENSITIVE[measure],
             )
-        axis.set(title=title, ylim=(0, 1.02))
-        axis.set_xticks(range(len(names)), names)
-        axis.grid(alpha=0.3)
-    axes[0].legend(frameon=False, fontsize=8, loc="center left")
+            axis.grid(alpha=0.3)
+        column[1].set_xticks(range(len(names)), names)
+    axes[1, 0].set_ylim(0, 1.02)
+    axes[0, 0].set_ylabel(SENSITIVE["accuracy"])
+    axes[1, 0].legend(frameon=False, fontsize=9, loc="center left")
     plot.savefig(FOLDER / "sensitivity.png", dpi=90)
     plt.close(plot)
 

@@ -375,6 +375,10 @@ IMAGES = {
 }
 
 
+def _title(task):
+    return re.split("[:,]", IMAGES[task])[0]
+
+
 def images():
     parts = []
     for task, title in IMAGES.items():
@@ -436,14 +440,14 @@ def sections():
     }
     for name, rows in movies().items():
         yield f"Movies, {name}", rows, words, WORDS
-    for task, title in IMAGES.items():
+    for task in IMAGES:
         rows = [r for r in runs("images*.csv") if r["task"] == task]
         measures = {
             "drop_auc": True,
             "drop_auc_mean_fill": True,
             "mass_on_object": False,
         }
-        yield re.split("[:,]", title)[0], rows, measures, METHODS
+        yield _title(task), rows, measures, METHODS
     rows = runs("tabular*.csv")
     measures = {"mass_on_true_columns": False, "drop_auc": True}
     yield "Adult", rows, measures, list({row["method"]: 0 for row in rows})
@@ -485,15 +489,15 @@ def sensitivity():
     return "\n\n".join(
         [
             "## Which settings matter",
-            f"{run['task']}, {int(run['train_samples']):,} images, "
+            f"{_title(run['task'])}, {int(run['train_samples']):,} images, "
             f"{run['epochs']} epochs; the gradient; one setting changed at a "
             "time from guided: mask fraction 0.5, λ = 1, signed, whole batch. "
             f"Mean ± standard deviation; {circumstances(rows)}.",
             "![Accuracy, drop area and relevance on the digit by mask "
             "fraction, λ, ranking and batch fraction](results/sensitivity.png)",
             table(head, lines),
-            "Made by `python examples/sensitivity.py --csv "
-            "docs/results/sensitivity.csv`.",
+            f"Made by `python examples/sensitivity.py --epochs {run['epochs']} "
+            "--csv docs/results/sensitivity.csv`.",
         ]
     )
 
@@ -521,7 +525,8 @@ def economy():
     return "\n\n".join(
         [
             "## What is kept where it costs less",
-            f"{run['task']}, {int(run['train_samples']):,} images, batch "
+            f"{_title(run['task'])}, {int(run['train_samples']):,} images, "
+            f"batch "
             f"{run['batch_size']}; the gradient. Mean ± standard deviation; "
             f"{circumstances(rows)}.",
             table(["", "seconds", *figures.SENSITIVE.values()], lines),
