@@ -2,6 +2,7 @@
 
 import csv
 import pathlib
+import re
 import statistics
 
 FOLDER = pathlib.Path(__file__).parent / "results"
@@ -25,12 +26,26 @@ METHODS = (
 
 
 def runs(pattern):
-    """The lines of all tables of that name."""
+    """The lines of all tables of that name, and which `file` each is from."""
     found = []
     for path in sorted(FOLDER.glob(pattern)):
         with path.open(newline="") as file:
-            found += csv.DictReader(file)
+            rows = csv.DictReader(file, restval="")
+            found += [{**row, "file": path.name} for row in rows]
     return found
+
+
+def made_by(script, row, options=""):
+    """The command that wrote a line, as Markdown."""
+    options += f" --epochs {row['epochs']}"
+    maps = re.match(r"(\d+) maps", row.get("options", ""))
+    if maps and maps[1] != "1000":
+        options += f" --map-samples {maps[1]}"
+    patience = re.search(r"patience (\d+)", row.get("options", ""))
+    if patience:
+        options += f" --patience {patience[1]}"
+    options += f" --csv docs/results/{row['file']}"
+    return f"`python examples/{script}.py{options}`"
 
 
 def values(rows, measure, **where):

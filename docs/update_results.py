@@ -14,7 +14,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import figures
-from runs import FOLDER, METHODS, kinds_of, runs, spread, table, values
+from runs import FOLDER, METHODS, kinds_of, made_by, runs, spread, table, values
 
 PAGE = FOLDER.with_suffix(".md")
 ARROWS = {
@@ -133,17 +133,15 @@ def time_series():
 
 
 def time_series_calls(rows):
-    """The command of each network."""
-    for network in dict.fromkeys(row["network"] for row in rows):
-        run = next(row for row in rows if row["network"] == network)
-        maps = re.match(r"(\d+) maps", run.get("options") or "")
-        yield (
-            f'- `python examples/time_series.py --networks "{network}" '
-            f"--epochs {run['epochs']}"
-            + (f" --map-samples {maps[1]}" if maps else "")
-            + " --csv docs/results/time_series-"
-            f"{network.removeprefix('input-cell ')}.csv`, on {run['backend']}"
-        )
+    """The commands, and for which tasks where they are not for all."""
+    tasks = {}
+    for row in rows:
+        options = f' --networks "{row["network"]}"'
+        call = f"- {made_by('time_series', row, options)}, on {row['backend']}"
+        tasks.setdefault(call, set()).add(row["task"])
+    every = {row["task"] for row in rows}
+    for call, of in tasks.items():
+        yield call + ("" if of == every else f": {', '.join(sorted(of))}")
 
 
 def table2(rows, paper, measure):
@@ -304,7 +302,7 @@ def movies():
     found = {}
     for row in runs("language*.csv"):
         if row["task"] == "movies":
-            given = "vectors" in (row.get("options") or "")
+            given = "vectors" in row["options"]
             vectors = "word vectors" if given else "alone"
             name = f"{vectors}, λ = {row['kl_weight']}"
             found.setdefault(name, []).append(row)
@@ -349,20 +347,17 @@ def language():
     ]
     for name, rows in movies().items():
         run = rows[0]
-        call = f"--epochs {run['epochs']} --kl-weight {run['kl_weight']}"
+        options = f" --kl-weight {run['kl_weight']}"
         if "vectors" in name:
-            call += " --vectors vectors.txt"
-        patience = re.search(r"patience (\d+)", run.get("options") or "")
-        if patience:
-            call += f" --patience {patience[1]}"
+            options += " --vectors vectors.txt"
+        patience = "patience" in run["options"]
         parts += [
             f"### {name[0].upper()}{name[1:]}",
             f"{'The best of ' if patience else ''}{run['epochs']} epochs"
             f"{' by validation' if patience else ''}; {circumstances(rows)}.",
             by_method(rows, measures, [*WORDS, "random"]),
             costs(rows),
-            f"Made by `python examples/language.py {call} --csv "
-            "docs/results/language.csv`.",
+            f"Made by {made_by('language', run, options)}.",
         ]
     return "\n\n".join(parts)
 
@@ -404,10 +399,7 @@ def images():
                 f"![Accuracy as the most salient pixels are removed, for each "
                 f"method, and how large gradients are](results/{task}.png)"
             )
-        parts.append(
-            f"Made by `python examples/images.py --dataset {task} --epochs "
-            f"{run['epochs']} --csv docs/results/images.csv`."
-        )
+        parts.append(f"Made by {made_by('images', run, f' --dataset {task}')}.")
     return "\n\n".join(parts)
 
 
@@ -417,6 +409,7 @@ def tables():
         return ""
     measures = ("mass_on_true_columns", "drop_auc")
     methods = list(dict.fromkeys(row["method"] for row in rows))
+    kinds = ' --trainings traditional guided "guided absolute" "random mask"'
     return "\n\n".join(
         [
             "## Tables: Adult, beside shuffled copies of its columns",
@@ -424,9 +417,7 @@ def tables():
             f"copies. Mean ± standard deviation; {circumstances(rows)}.",
             by_method(rows, measures, methods),
             costs(rows),
-            "Made by `python examples/tabular.py --trainings traditional "
-            'guided "guided absolute" "random mask" --csv '
-            "docs/results/tabular.csv`.",
+            f"Made by {made_by('tabular', rows[0], kinds)}.",
         ]
     )
 
@@ -496,8 +487,7 @@ def sensitivity():
             "![Accuracy, drop area and relevance on the digit by mask "
             "fraction, λ, ranking and batch fraction](results/sensitivity.png)",
             table(head, lines),
-            f"Made by `python examples/sensitivity.py --epochs {run['epochs']} "
-            "--csv docs/results/sensitivity.csv`.",
+            f"Made by {made_by('sensitivity', run)}.",
         ]
     )
 
@@ -530,8 +520,7 @@ def economy():
             f"{run['batch_size']}; the gradient. Mean ± standard deviation; "
             f"{circumstances(rows)}.",
             table(["", "seconds", *figures.SENSITIVE.values()], lines),
-            "Made by `python examples/economy.py --csv "
-            "docs/results/economy.csv`.",
+            f"Made by {made_by('economy', run)}.",
         ]
     )
 
