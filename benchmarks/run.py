@@ -23,6 +23,7 @@ import common
 import keras
 import numpy as np
 import passes
+import step
 
 import keras_sgt
 from keras_sgt import masking
@@ -30,11 +31,6 @@ from keras_sgt import masking
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
 import networks
 
-KEEP_MEMORY = {
-    "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
-    "MALLOC_TOP_PAD_": str(1 << 30),
-}
 WORDS = 10_000
 TRAININGS = {
     "plain": None,
@@ -188,8 +184,8 @@ def main():
     parser.add_argument("--keep-memory", action="store_true")
     parser.add_argument("--peak-of", choices=TRAININGS, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.keep_memory and not KEEP_MEMORY.items() <= os.environ.items():
-        environment = {**os.environ, **KEEP_MEMORY}
+    if args.keep_memory and not step.KEEP_MEMORY.items() <= os.environ.items():
+        environment = {**os.environ, **step.KEEP_MEMORY}
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)
     names = args.networks or list(WORKLOADS)
     if args.peak_of:

@@ -13,6 +13,7 @@ import argparse
 import common
 import keras
 import numpy as np
+import passes
 from keras import ops
 
 from keras_sgt import backend
@@ -57,22 +58,6 @@ def alternatives(k):
     return found
 
 
-def compiled(function):
-    """The function as a training step would hold it, called to completion."""
-    match keras.backend.backend():
-        case "tensorflow":
-            import tensorflow as tf
-
-            traced = tf.function(function)
-            return lambda values: traced(values).numpy()
-        case "jax":
-            import jax
-
-            traced = jax.jit(function)
-            return lambda values: traced(values).block_until_ready()
-    return function
-
-
 def measured(shape, half_zero, rounds):
     """A row for each method on one array."""
     values = np.random.default_rng(0).normal(size=shape).astype("float32")
@@ -88,7 +73,7 @@ def measured(shape, half_zero, rounds):
         "keras_sgt": lambda v: backend.lowest(v, our_k),
         **alternatives(k),
     }
-    calls = {name: compiled(f) for name, f in functions.items()}
+    calls = {name: passes.compiled(f) for name, f in functions.items()}
     times = common.interleaved(
         {name: lambda call=call: call(tensor) for name, call in calls.items()},
         rounds,

@@ -2,7 +2,7 @@
 
 import statistics
 
-from runs import FOLDER, KINDS, METHODS, kinds_of, runs
+from runs import ARROWS, FOLDER, KINDS, METHODS, kinds_of, runs
 
 PANELS = {  # what each setting is called on the axis, and in the table
     "mask fraction": {
@@ -25,11 +25,7 @@ PANELS = {  # what each setting is called on the axis, and in the table
         "1": "guided",
     },
 }
-SENSITIVE = {
-    "accuracy": "accuracy ↑",
-    "drop_auc": "accuracy-drop area ↓",
-    "mass_on_object": "relevance on the object ↑",
-}
+SENSITIVE = ("accuracy", "drop_auc", "mass_on_object")
 
 
 def settings(rows):
@@ -77,12 +73,12 @@ def sensitivity():
                 # Rankings have no order.
                 fmt=style + ("" if title == "ranking" else "-"),
                 capsize=3,
-                label=SENSITIVE[measure],
+                label=ARROWS[measure],
             )
             axis.grid(alpha=0.3)
         column[1].set_xticks(range(len(names)), names)
     axes[1, 0].set_ylim(0, 1.02)
-    axes[0, 0].set_ylabel(SENSITIVE["accuracy"])
+    axes[0, 0].set_ylabel(ARROWS["accuracy"])
     axes[1, 0].legend(frameon=False, fontsize=9, loc="center left")
     plot.savefig(FOLDER / "sensitivity.png", dpi=90)
     plt.close(plot)

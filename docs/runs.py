@@ -23,6 +23,18 @@ METHODS = (
     "DeepSHAP",
     "SmoothGrad",
 )
+ARROWS = {
+    "accuracy": "accuracy ↑",
+    "diff_aup": "AUP above random ↑",
+    "diff_aur": "AUR above random ↑",
+    "comprehensiveness": "comprehensiveness ↑",
+    "sufficiency": "sufficiency ↓",
+    "token_auprc": "AUPRC against people's words ↑",
+    "drop_auc": "accuracy-drop area ↓",
+    "drop_auc_mean_fill": "accuracy-drop area, mean fill ↓",
+    "mass_on_object": "relevance on the object ↑",
+    "mass_on_true_columns": "relevance on true columns ↑",
+}
 
 
 def runs(pattern):

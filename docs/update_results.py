@@ -14,20 +14,19 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import figures
-from runs import FOLDER, METHODS, kinds_of, made_by, runs, spread, table, values
+from runs import (
+    ARROWS,
+    FOLDER,
+    METHODS,
+    kinds_of,
+    made_by,
+    runs,
+    spread,
+    table,
+    values,
+)
 
 PAGE = FOLDER.with_suffix(".md")
-ARROWS = {
-    "diff_aup": "AUP above random ↑",
-    "diff_aur": "AUR above random ↑",
-    "comprehensiveness": "comprehensiveness ↑",
-    "sufficiency": "sufficiency ↓",
-    "token_auprc": "AUPRC against people's words ↑",
-    "drop_auc": "accuracy-drop area ↓",
-    "drop_auc_mean_fill": "accuracy-drop area, mean fill ↓",
-    "mass_on_object": "relevance on the object ↑",
-    "mass_on_true_columns": "relevance on true columns ↑",
-}
 NETWORKS = {
     "lstm": "LSTM",
     "input-cell attention": "LSTM + input-cell attention",
@@ -251,7 +250,10 @@ def _unlike(rows):
             fewer.append(f"{title} ({count})")
     if not fewer:
         return ""
-    return f" The random mask was trained on fewer data sets for: {', '.join(fewer)}."
+    return (
+        " The random mask was trained on fewer data sets for: "
+        f"{', '.join(fewer)}."
+    )
 
 
 def _listed(names):
@@ -508,7 +510,7 @@ def sensitivity():
         [name, *(spread(numbers) for numbers in of.values())]
         for name, of in figures.settings(rows).items()
     ]
-    head = ["", "accuracy ↑", ARROWS["drop_auc"], ARROWS["mass_on_object"]]
+    head = ["", *(ARROWS[measure] for measure in figures.SENSITIVE)]
     return "\n\n".join(
         [
             "## Which settings matter",
@@ -548,10 +550,11 @@ def economy():
         [
             "## What is kept where it costs less",
             f"{_title(run['task'])}, {int(run['train_samples']):,} images, "
-            f"batch "
-            f"{run['batch_size']}; the gradient. Mean ± standard deviation; "
-            f"{circumstances(rows)}.",
-            table(["", "seconds", *figures.SENSITIVE.values()], lines),
+            f"batch {run['batch_size']}; the gradient. Mean ± standard "
+            f"deviation; {circumstances(rows)}.",
+            table(
+                ["", "seconds", *(ARROWS[m] for m in figures.SENSITIVE)], lines
+            ),
             f"Made by {made_by('economy', run)}.",
         ]
     )

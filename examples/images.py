@@ -44,8 +44,8 @@ def splits(dataset, train_samples, size):
     order = np.random.default_rng(0).permutation(len(data.train))
     valid, train = np.split(order, [len(order) // 10])
     parts = [
-        part(data.train, train[:train_samples]),
-        part(data.train, valid),
+        runner.part(data.train, train[:train_samples]),
+        runner.part(data.train, valid),
         data.test,
     ]
     if blocks:
@@ -54,11 +54,6 @@ def splits(dataset, train_samples, size):
         # Black is background.
         parts = [datasets.Split(p.x, p.y, p.x[..., 0] > 0) for p in parts]
     return parts
-
-
-def part(split, chosen):
-    truth = None if split.truth is None else split.truth[chosen]
-    return datasets.Split(split.x[chosen], split.y[chosen], truth)
 
 
 def beside_null_block(split, seed):
@@ -152,7 +147,7 @@ def main(argv=None):
         lambda model: methods(model, shape, data[0].x[:10]),
         args.methods,
     )
-    sample = part(test, np.arange(min(args.map_samples, len(test))))
+    sample = runner.part(test, np.arange(min(args.map_samples, len(test))))
     runner.compare(
         args.dataset,
         args.network,

@@ -21,6 +21,7 @@ import keras
 import numpy as np
 
 import keras_sgt
+from keras_sgt import datasets
 
 
 @dataclasses.dataclass
@@ -203,6 +204,12 @@ class GuideFrom(keras.callbacks.Callback):
         self.model.kl_weight = self.args.kl_weight if guided else 0
         if guided and self.args.guided_rate:
             self.model.optimizer.learning_rate = self.args.guided_rate
+
+
+def part(split, chosen):
+    """Some samples of a split, by their places or a slice."""
+    truth = None if split.truth is None else split.truth[chosen]
+    return datasets.Split(split.x[chosen], split.y[chosen], truth)
 
 
 def accuracy(logits, y):

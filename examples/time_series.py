@@ -83,13 +83,6 @@ def har_data(train_samples):
     )
 
 
-def first(split, count):
-    if count >= len(split.y):
-        return split
-    truth = None if split.truth is None else split.truth[:count]
-    return datasets.Split(split.x[:count], split.y[:count], truth)
-
-
 def measure(reader, test, model):
     return {
         name: measures(reader.model, test, maps)
@@ -144,7 +137,7 @@ def arguments(argv):
         "--train-samples", type=int, default=1000, help="series of a data set"
     )
     parser.add_argument(
-        "--map-samples", type=int, default=TEST, help="test series with maps"
+        "--map-samples", type=int, help="test series with maps; default: all"
     )
     args = parser.parse_args(argv)
     if args.quick:
@@ -185,7 +178,7 @@ def main(argv=None):
             classes = int(max(s.y.max() for s in data)) + 1
             shape = test.x.shape[1:]
             build = functools.partial(NETWORKS[network], *shape, classes)
-            marked = first(test, args.map_samples)
+            marked = runner.part(test, slice(args.map_samples))
             reader = runner.Reader(
                 build,
                 functools.partial(methods, shape=shape),
@@ -200,7 +193,7 @@ def main(argv=None):
                 functools.partial(measure, reader, marked),
                 args,
                 table,
-                options="" if marked is test else f"{len(marked.y)} maps",
+                options=f"{len(marked.y)} maps" if args.map_samples else "",
             )
             shown |= (
                 {"diff_aup", "diff_aur"}
