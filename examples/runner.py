@@ -348,7 +348,7 @@ def _spread(rows, measure):
     return f"{statistics.mean(values):.3f}{spread}"
 
 
-class _Help(
+class Help(
     argparse.ArgumentDefaultsHelpFormatter,
     argparse.RawDescriptionHelpFormatter,
 ):
@@ -375,7 +375,7 @@ def names(parser, option, choices, help, default=None):
 def arguments(description, **defaults):
     """The options that all examples have; an example adds its own."""
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=_Help
+        description=description, formatter_class=Help
     )
     parser.add_argument(
         "--quick", action="store_true", help="a small run, under 3 minutes"
