@@ -65,6 +65,10 @@ class KLWeightWarmup(_GuidedCallback):
         share = min(1.0, epoch / self.epochs)
         self.model.kl_weight = self.start + share * (self._full - self.start)
 
+    def on_train_end(self, logs=None):
+        # So that training that goes on later knows the full weight.
+        self.model.kl_weight = self._full
+
 
 class MaskFractionSchedule(_GuidedCallback):
     """Sets `mask_fraction` at the beginning of every epoch.
@@ -174,7 +178,7 @@ class AdaptiveMaskFraction(_GuidedCallback):
         self.minimum = minimum
         self.maximum = maximum
         self.warmup = warmup
-        self._start = None
+        self._start, self._warm = None, True
 
     def on_train_begin(self, logs=None):
         self._start = self.model.mask_fraction
@@ -183,6 +187,11 @@ class AdaptiveMaskFraction(_GuidedCallback):
         if epoch < self.warmup:
             self.model.mask_fraction = 0.0
         elif epoch == self.warmup:
+            self.model.mask_fraction = self._start
+        self._warm = epoch >= self.warmup
+
+    def on_train_end(self, logs=None):
+        if not self._warm:  # training that goes on later knows where to start
             self.model.mask_fraction = self._start
 
     def on_epoch_end(self, epoch, logs=None):

@@ -192,7 +192,8 @@ def for_loss(loss):
         loss: anything that `compile(loss=...)` takes for one output.
 
     Returns:
-        `Divergence`, or `None` where the loss does not say what outputs mean.
+        `Divergence`, or `None` where the loss does not say what outputs mean,
+        or has its classes on another axis than the last.
 
     Example:
 
@@ -203,6 +204,8 @@ def for_loss(loss):
     if isinstance(loss, str) and loss.lower() in ("ce", "crossentropy"):
         return None  # Keras picks the cross-entropy by the first batch
     loss = losses.get(loss)
+    if getattr(loss, "axis", -1) != -1:
+        return None
     for divergence, known in _LOSSES.items():
         for class_, function in known:
             if isinstance(loss, class_) or loss is function:

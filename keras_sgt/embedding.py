@@ -22,6 +22,9 @@ def find(model, layer, owner):
         layer: name of the layer, or `None`.
         owner: str, who is told to name it if it cannot be told.
 
+    Returns:
+        `keras.Layer`.
+
     Raises:
         ValueError: if there is none, or more than one.
     """
@@ -38,6 +41,16 @@ def find(model, layer, owner):
         f"layers: {sorted(x.name for x in embeddings)}. Received: "
         f"layer={layer!r}"
     )
+
+
+def vocabulary(layer):
+    """What knows the ids: the layer, or the one `Embedding` that it holds."""
+    held = [
+        x
+        for x in layer._flatten_layers()
+        if isinstance(x, keras.layers.Embedding)
+    ]
+    return held[0] if len(held) == 1 else layer
 
 
 def changed_output(layer, change):

@@ -1,6 +1,7 @@
 """What each output means: its divergence, and the score of its labels."""
 
 import contextlib
+import functools
 import inspect
 import typing
 
@@ -20,6 +21,22 @@ _SINGLE_SOFTMAX = (
 )
 
 
+def check_softmax(model):
+    """Raises if a layer of the model ends in a softmax over one unit."""
+    for layer in model._flatten_layers(include_self=False):
+        activation = vars(layer).get("activation")
+        units = getattr(layer, "units", getattr(layer, "filters", None))
+        if units == 1 and _is_one_of(_SOFTMAX, activation):
+            raise ValueError(f"{_SINGLE_SOFTMAX} Received: {layer.name}")
+
+
+NO_LABELS = (
+    "`saliency_target='label'` needs labels, and `y` is None. Train with "
+    "labels, or pass `saliency_target='prediction'` or a callable "
+    "`(y, outputs) -> tensor`."
+)
+
+
 class Head(typing.NamedTuple):
     """One output: what its loss says it means, and how it is compared.
 
@@ -28,11 +45,15 @@ class Head(typing.NamedTuple):
             loss does not tell.
         divergence: callable `(clean, masked) -> (batch,)`.
         weight: its `loss_weights`.
+        reduction: of its loss.
+        ignore_class: the label of positions that its loss leaves out.
     """
 
     meaning: typing.Any
     divergence: typing.Any
     weight: float
+    reduction: str
+    ignore_class: int | None
 
 
 class Heads:
@@ -76,30 +97,49 @@ class Heads:
             return list(self._heads.values())
         return self._heads if isinstance(self._heads, list) else [self._heads]
 
-    def score(self, y, outputs, output_names, logits_of):
-        """The scalar whose gradient ranks the features."""
+    def score(self, y, outputs, sample_weight, output_names, logits_of):
+        """The scalar whose gradient ranks the features.
+
+        Args:
+            y: the labels, or `None` where the target needs none.
+            outputs: what the model predicts, a tensor or a nest of them.
+            sample_weight: as for `fit`: what weighs nothing is no reason.
+            output_names: the names of the outputs, if they have some.
+            logits_of: of `recorded_logits`.
+        """
         if callable(self.target):
             return ops.sum(self.target(y, outputs))
         if y is None and self.target == "label":
-            raise ValueError(
-                "`saliency_target='label'` needs labels, and `y` is None. "
-                "Train with labels, or pass `saliency_target='prediction'` or "
-                "a callable `(y, outputs) -> tensor`."
-            )
+            raise ValueError(NO_LABELS)
         total = 0
-        for head, output, label in self._by_output(outputs, output_names, y):
+        rows = self._by_output(outputs, output_names, y, sample_weight)
+        for head, output, label, weight in rows:
             if self.target == "prediction":
                 label = predicted(head.meaning, output)
-            total += label_score(head.meaning, label, output, logits_of)
+            scores = label_scores(head, label, output, logits_of)
+            if weight is not None:
+                scores = scores * _like(ops.not_equal(weight, 0), scores)
+            total += ops.sum(scores)
         return total
 
-    def divergence(self, clean, masked, sample_weight, output_names):
-        """The sum of all divergences, reduced and weighted as Keras does."""
-        rows = self._by_output(clean, output_names, masked, sample_weight)
-        return sum(
-            head.weight * DivergenceLoss(head.divergence)(one, other, weight)
-            for head, one, other, weight in rows
-        )
+    def divergence(self, clean, masked, y, sample_weight, output_names):
+        """The sum of all divergences, reduced and weighted as Keras does.
+
+        Args:
+            clean: the outputs for X, a tensor or a nest of them.
+            masked: those for X̃.
+            y: the labels, or `None`; positions that a loss ignores count not.
+            sample_weight: as for `fit`.
+            output_names: the names of the outputs, if they have some.
+        """
+        total = 0
+        rows = self._by_output(clean, output_names, masked, y, sample_weight)
+        for head, one, other, label, weight in rows:
+            if head.ignore_class is not None and label is not None:
+                weight = _without_ignored(head, label, one, weight)
+            loss = DivergenceLoss(head.divergence, reduction=head.reduction)
+            total += head.weight * loss(one, other, weight)
+        return total
 
     def _by_output(self, outputs, names, *others):
         """The head, the output and its part of the others, for each head."""
@@ -117,8 +157,8 @@ class Heads:
 class DivergenceLoss(keras.losses.Loss):
     """A divergence, reduced, weighted and scaled as Keras does with losses."""
 
-    def __init__(self, divergence):
-        super().__init__(name="divergence")
+    def __init__(self, divergence, **kwargs):
+        super().__init__(name="divergence", **kwargs)
         self.divergence = divergence
 
     def call(self, y_true, y_pred):
@@ -126,7 +166,8 @@ class DivergenceLoss(keras.losses.Loss):
 
 
 _NO_DIVERGENCE = (
-    "No divergence is known for the loss {loss!r}. Pass "
+    "No divergence is known for the loss {loss!r} (of cross-entropies those "
+    "with the classes on the last axis have one). Pass "
     "`SaliencyGuidedModel(divergence=...)`: one of `keras_sgt.divergences` "
     "(`CategoricalKL`, `BernoulliKL`, `MeanSquared`) or a callable "
     "`(clean, masked) -> (batch,)`."
@@ -139,8 +180,16 @@ def _head(loss, divergence, weight):
     meaning = None if loss is None else divergences.for_loss(loss)
     if meaning is None and isinstance(divergence, divergences.Divergence):
         meaning = divergence
-    weight = 1.0 if weight is None else weight
-    return Head(meaning, meaning if divergence is None else divergence, weight)
+    reduction = getattr(loss, "reduction", None)
+    if reduction not in ("sum", "mean", "mean_with_sample_weight"):
+        reduction = "sum_over_batch_size"
+    return Head(
+        meaning,
+        meaning if divergence is None else divergence,
+        1.0 if weight is None else weight,
+        reduction,
+        getattr(loss, "ignore_class", None),
+    )
 
 
 def _check_head(head, loss, target):
@@ -221,31 +270,68 @@ def _is_one_of(functions, function):
     return inspect.unwrap(function) in functions  # others may wrap it too
 
 
-def label_score(divergence, y, outputs, logits_of):
-    """The scalar whose gradient ranks features: the outputs for the labels.
+def label_scores(head, y, outputs, logits_of):
+    """The scalars whose sum ranks features: the outputs for the labels.
 
-    The sum over samples and positions of the true class's logit; of the logits
-    of independent units, negated where the label is 0; of the outputs of a
-    regression. Where logits cannot be had, log-probabilities stand in.
+    The true class's logit; of independent units the sum of logits, negated
+    where the label is 0; of a regression the sum of outputs. Where logits
+    cannot be had, log-probabilities stand in.
 
     Args:
-        divergence: the output's `Divergence`, which tells its kind.
+        head: the output's `Head`, which tells its kind.
         y: the labels, as the loss takes them (sparse or one-hot).
         outputs: the outputs, `(batch, ..., units)`.
         logits_of: function from outputs to their logits or `None`, from
             `recorded_logits`.
 
     Returns:
-        Float32 scalar tensor.
+        Float32 `(batch, ...)`, one for each position of the output.
     """
-    if isinstance(divergence, CategoricalKL):
-        scores = _logits(outputs, divergence.from_logits, logits_of, _log)
-        return ops.sum(ops.cast(_one_hot(y, scores), "float32") * scores)
-    if isinstance(divergence, BernoulliKL):
-        scores = _logits(outputs, divergence.from_logits, logits_of, _log_odds)
+    meaning = head.meaning
+    if isinstance(meaning, CategoricalKL):
+        scores = _logits(outputs, meaning.from_logits, logits_of, _log)
+        if head.ignore_class is not None:
+            counted = ops.not_equal(y, head.ignore_class)
+            y = ops.where(counted, y, 0)
+        true = ops.cast(_one_hot(y, scores), "float32") * scores
+        true = ops.sum(true, axis=-1)
+        if head.ignore_class is not None:
+            true = true * _like(counted, true)
+        return true
+    if isinstance(meaning, BernoulliKL):
+        scores = _logits(outputs, meaning.from_logits, logits_of, _log_odds)
         y = ops.reshape(ops.cast(y, "float32"), ops.shape(scores))
-        return ops.sum((2 * y - 1) * scores)
-    return ops.sum(ops.cast(outputs, "float32"))
+        return ops.sum((2 * y - 1) * scores, axis=-1)
+    return ops.sum(ops.cast(outputs, "float32"), axis=-1)
+
+
+def counted_samples(sample_weight):
+    """Bool `(batch,)`: which samples weigh anything; `None` if all do."""
+    weights = keras.tree.flatten(sample_weight)
+    if any(weight is None for weight in weights):
+        return None  # an output without weights counts every sample
+    weighs = [ops.not_equal(weight, 0) for weight in weights]
+    rows = [ops.any(w, axis=tuple(range(1, len(w.shape)))) for w in weighs]
+    return functools.reduce(ops.logical_or, rows)
+
+
+def _like(values, scores):
+    """Float32 with the axes of `scores`: less ones of length 1, or more."""
+    values = ops.cast(values, "float32")
+    while len(values.shape) > len(scores.shape) and values.shape[-1] == 1:
+        values = ops.squeeze(values, axis=-1)
+    while len(values.shape) < len(scores.shape):
+        values = ops.expand_dims(values, axis=-1)
+    return values
+
+
+def _without_ignored(head, y, outputs, weight):
+    """Weights that leave out what the loss ignores, from the mean too."""
+    position = outputs[..., 0]
+    counted = _like(ops.not_equal(y, head.ignore_class), position)
+    if head.reduction != "sum":
+        counted = counted / ops.maximum(ops.mean(counted), 1e-7)
+    return counted if weight is None else counted * _like(weight, position)
 
 
 def predicted(divergence, outputs):

@@ -5,32 +5,36 @@ import functools
 import inspect
 import math
 import numbers
+import warnings
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_sgt import backend, heads
 from keras_sgt.masking import FeatureMasking
 
 
-def _noting_class_weight(method):
-    """Class weights are for the supervised loss, not for the divergence.
+def _of_keras(method):
+    """A training method of Keras, once its arguments have been looked at.
 
-    Keras turns them into sample weights, which are for both; whether that is
-    what sample weights are has to be known in the step.
+    Class weights are for the supervised loss, not for the divergence. Keras
+    turns them into sample weights, which are for both; whether that is what
+    sample weights are has to be known in the step.
     """
     signature = inspect.signature(method)
 
     @functools.wraps(method)
-    def noting(self, *args, **kwargs):
+    def train(self, *args, **kwargs):
         arguments = signature.bind(self, *args, **kwargs).arguments
+        self._check_labels(arguments.get("x"), arguments.get("y"))
         weighted = arguments.get("class_weight") is not None
         if weighted != self._class_weighted:
             self._class_weighted = weighted
             self.train_function = None  # another program
         return method(self, *args, **kwargs)
 
-    return noting
+    return train
 
 
 # X̃ of the step under way, on its way from `train_step` to `compute_loss`. A
@@ -75,8 +79,10 @@ class SaliencyGuidedModel(keras.Model):
         masking: a `keras_sgt.masking` layer. Defaults to `FeatureMasking()`,
             which suits images, time series and tables.
         divergence: callable `(clean, masked) -> (batch,)`, such as those of
-            `keras_sgt.divergences`. Defaults to the one that goes with the
-            compiled loss.
+            `keras_sgt.divergences`; for several outputs also a list or dict of
+            them, as `compile` takes losses. Defaults to the one that goes with
+            the compiled loss, also for an output that the list or dict leaves
+            out.
         saliency_target: the score whose gradient ranks the features:
             `"label"`, the output for the true class (logits where the model
             ends in a softmax or sigmoid, the sum of outputs in a regression);
@@ -132,6 +138,8 @@ class SaliencyGuidedModel(keras.Model):
         if "inputs" in kwargs or "outputs" in kwargs:
             model = _functional(model, kwargs)
         self._check_model(model)
+        if model is not None:
+            _warn_of_own_training(model)
         _check_divergence(divergence)
         _check_saliency_target(saliency_target)
         _check_masking(masking)
@@ -153,27 +161,23 @@ class SaliencyGuidedModel(keras.Model):
         self.masked_statistics = masked_statistics
         self.seed = seed
         self._class_weighted = False
-        self._stride = _stride(batch_fraction)
-        self._kl_weight = _checked_weight(kl_weight)
-        self._mask_fraction = _checked_fraction(mask_fraction)
-        self._kl_weight_variable = self._number(kl_weight, "kl_weight")
-        self._mask_fraction_variable = self._number(
-            mask_fraction, "mask_fraction"
-        )
+        self._stride = _stride(batch_fraction)  # fixed by `compile`
+        self._kl_weight = _Setting(_checked_weight(kl_weight))
+        self._mask_fraction = _Setting(_checked_fraction(mask_fraction))
         self._divergence_tracker = keras.metrics.Mean(name="divergence")
         self._heads = None
         if model is not None and model.built:
             self.built = True
 
     def call(self, inputs, training=None):
-        if _takes_training(type(self.model).call):
-            return self.model(inputs, training=training)
-        return self.model(inputs)
+        if not _takes_training(type(self.model).call):
+            training = False  # as Keras would train such a model
+        return self.model(inputs, training=training)
 
     # Training: Algorithm 1.
 
-    fit = _noting_class_weight(keras.Model.fit)
-    train_on_batch = _noting_class_weight(keras.Model.train_on_batch)
+    fit = _of_keras(keras.Model.fit)
+    train_on_batch = _of_keras(keras.Model.train_on_batch)
 
     def train_step(self, *args):
         if self.kl_weight == 0:
@@ -184,7 +188,7 @@ class SaliencyGuidedModel(keras.Model):
         x, y = keras.tree.map_structure(_tensor, (x, y))
         data = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
         with backend.shared_forward(self):
-            masked, state = self._mask_and_state(x, y, state)
+            masked, state = self._mask_and_state(x, y, sample_weight, state)
             token = _masked_inputs.set(masked)
             try:
                 return super().train_step(*state, data)
@@ -212,19 +216,15 @@ class SaliencyGuidedModel(keras.Model):
         masked_pred = self._predict_masked(masked)
         if self._class_weighted:
             sample_weight = None
+        y_pred, y, sample_weight = self._share((y_pred, y, sample_weight))
         divergence = self._heads.divergence(
-            self._share(y_pred),
-            masked_pred,
-            self._share(sample_weight),
-            self._names(),
+            y_pred, masked_pred, y, sample_weight, self._names()
         )
         self._divergence_tracker.update_state(
             divergence * backend.replica_count(),
             sample_weight=ops.shape(keras.tree.flatten(masked)[0])[0],
         )
-        weight = self.kl_weight
-        if backend.TRACED:
-            weight = ops.cast(self._kl_weight_variable, divergence.dtype)
+        weight = ops.cast(self._kl_weight.in_step(), divergence.dtype)
         return loss + weight * divergence
 
     def test_step(self, *args):
@@ -256,26 +256,28 @@ class SaliencyGuidedModel(keras.Model):
         if not self.built:
             self._predict(x, training=False)
         with keras.StatelessScope():
-            masked = self._mask(x, y, state_mapping=[])
+            masked = self._mask(x, y, None, state_mapping=[])
         return keras.tree.map_structure(ops.convert_to_numpy, masked)
 
-    def _mask_and_state(self, x, y, state):
-        x, y = self._share((x, y))
+    def _mask_and_state(self, x, y, sample_weight, state):
+        if self._class_weighted:
+            sample_weight = None
+        batch = self._share((x, y, sample_weight))
         if not state:
-            return self._mask(x, y, state_mapping=[]), state
+            return self._mask(*batch, state_mapping=[]), state
         trainable, non_trainable, *rest = state[0]
         mapping = [
             *zip(self.trainable_variables, trainable),
             *zip(self.non_trainable_variables, non_trainable),
         ]
         with keras.StatelessScope(mapping) as scope:
-            masked = self._mask(x, y, mapping)
+            masked = self._mask(*batch, mapping)
         non_trainable = [
             scope.get_current_value(v) for v in self.non_trainable_variables
         ]
         return masked, [(trainable, non_trainable, *rest)]
 
-    def _mask(self, x, y, state_mapping):
+    def _mask(self, x, y, sample_weight, state_mapping):
         """X̃: the least salient features of `x` replaced, a constant."""
         half = any(
             layer.compute_dtype == "float16" for layer in self._flatten_layers()
@@ -287,25 +289,30 @@ class SaliencyGuidedModel(keras.Model):
         def score(inputs):
             # The saliency pass leaves no trace: no statistics, no losses.
             with keras.StatelessScope(state_mapping):
-                return scale * self._score(inputs, y)
+                return scale * self._score(inputs, y, sample_weight)
 
         if self.run_eagerly:
             self.masking.check_inputs(x, self)
         saliency = self.masking.saliency(score, x, self)
         if self.run_eagerly:
             _check_finite(saliency)
-        fraction = self.mask_fraction
-        if backend.TRACED:
-            fraction = self._mask_fraction_variable.value
         # Not through `__call__`: under a `RematScope` its random numbers would
         # be drawn inside of a checkpoint.
-        masked = self.masking.call(x, saliency, fraction)
+        counted = heads.counted_samples(sample_weight)
+        masked = self.masking.call(
+            x,
+            saliency,
+            self._mask_fraction.in_step(),
+            **({} if counted is None else {"counted": counted}),
+        )
         return keras.tree.map_structure(ops.stop_gradient, masked)
 
-    def _score(self, inputs, y):
+    def _score(self, inputs, y, sample_weight):
         with heads.recorded_logits(self) as logits_of:
             outputs = self._predict(inputs, training=False)
-        return self._heads.score(y, outputs, self._names(), logits_of)
+        return self._heads.score(
+            y, outputs, sample_weight, self._names(), logits_of
+        )
 
     def _predict(self, inputs, training):
         if _takes_training(type(self).call):
@@ -345,13 +352,16 @@ class SaliencyGuidedModel(keras.Model):
     def compile(self, optimizer="rmsprop", loss=None, *args, **kwargs):
         """Configures the model for training: see `keras.Model.compile`."""
         _check_stateless(self)
+        heads.check_softmax(self)
         self.masking.check(self)
+        stride = _stride(self.batch_fraction)
         loss_weights = args[0] if args else kwargs.get("loss_weights")
         # Keras keeps the loss of an earlier `compile`.
         losses = (self.loss if loss is None else loss, loss_weights)
         described = self._heads_of(*losses, required=self.kl_weight > 0)
         super().compile(optimizer, loss, *args, **kwargs)
         self._heads, self._losses_and_weights = described, losses
+        self._stride = stride
 
     def compile_from_config(self, config):
         # Keras leaves this to models with a `compile` of their own.
@@ -370,16 +380,15 @@ class SaliencyGuidedModel(keras.Model):
     @property
     def kl_weight(self):
         """The weight λ of the divergence."""
-        return self._kl_weight
+        return self._kl_weight.number
 
     @kl_weight.setter
     def kl_weight(self, value):
         value = _checked_weight(value)
-        crosses_zero = (value == 0) != (self._kl_weight == 0)
+        crosses_zero = (value == 0) != (self.kl_weight == 0)
         if self.compiled and value > 0:
             self._heads_of(*self._losses_and_weights, required=True)
-        self._kl_weight = value
-        self._assign(self._kl_weight_variable, value)
+        self._assign(self._kl_weight, value)
         if crosses_zero and self.compiled and self.train_function is not None:
             # Plain training is a program of its own.
             self.make_train_function(force=True)
@@ -387,39 +396,28 @@ class SaliencyGuidedModel(keras.Model):
     @property
     def mask_fraction(self):
         """The share of each sample's features that is masked."""
-        return self._mask_fraction
+        return self._mask_fraction.number
 
     @mask_fraction.setter
     def mask_fraction(self, value):
-        self._mask_fraction = _checked_fraction(value)
-        self._assign(self._mask_fraction_variable, self._mask_fraction)
+        self._assign(self._mask_fraction, _checked_fraction(value))
 
-    def _assign(self, variable, value):
+    def _assign(self, setting, value):
         if hasattr(self, "jax_state_sync"):
             # While training, JAX holds the values outside of the variables.
             self.jax_state_sync()
-        variable.assign(value)
+        setting.assign(value)
 
-    def _number(self, value, name):
-        return self.add_weight(
-            shape=(),
-            initializer=keras.initializers.Constant(value),
-            dtype="float32",
-            trainable=False,
-            autocast=False,
-            name=name,
-        )
+    @property
+    def variables(self):
+        """State of the step: `weights`, seeds, and numbers that may change."""
+        settings = (self._kl_weight, self._mask_fraction)
+        return [*super().variables, *(s.variable for s in settings)]
 
     @property
     def output_names(self):
         """The wrapped model's names, for losses and metrics given as dicts."""
         return self.model.output_names
-
-    def load_own_variables(self, store):
-        super().load_own_variables(store)
-        # Weights are loaded, settings are not: they are part of the config.
-        self._kl_weight_variable.assign(self._kl_weight)
-        self._mask_fraction_variable.assign(self._mask_fraction)
 
     def get_config(self):
         config = {
@@ -432,6 +430,7 @@ class SaliencyGuidedModel(keras.Model):
             "saliency_target": self.saliency_target,
             "batch_fraction": self.batch_fraction,
             "masked_statistics": self.masked_statistics,
+            "dtype": self.dtype_policy,
         }
         return {
             key: keras.saving.serialize_keras_object(value)
@@ -445,6 +444,12 @@ class SaliencyGuidedModel(keras.Model):
             for key, value in config.items()
         }
         return cls(**config)
+
+    def _check_labels(self, x, y):
+        """Arrays without labels; data sets bring theirs."""
+        arrays = all(hasattr(a, "shape") for a in keras.tree.flatten(x))
+        if y is None and arrays and self.saliency_target == "label":
+            raise ValueError(heads.NO_LABELS)
 
     def _check_model(self, model):
         if model is None:
@@ -465,6 +470,41 @@ class SaliencyGuidedModel(keras.Model):
                 "as `inputs=` and `outputs=`, layers in a `keras.Sequential`. "
                 f"Received: {model!r} of type {type(model).__name__}"
             )
+
+
+class _Setting:
+    """A number that may change between steps without a new trace.
+
+    No weight of the model, so that it is neither saved nor restored with them.
+    """
+
+    def __init__(self, number):
+        self.number = number
+        self.variable = keras.Variable(
+            number, dtype="float32", trainable=False, autocast=False
+        )
+
+    def assign(self, number):
+        self.number = number
+        self.variable.assign(number)
+
+    def in_step(self):
+        return self.variable.value if backend.TRACED else self.number
+
+
+def _warn_of_own_training(model):
+    own = [
+        name
+        for name in ("train_step", "compute_loss")
+        if getattr(type(model), name) is not getattr(keras.Model, name)
+    ]
+    if own:
+        warnings.warn(
+            f"{type(model).__name__} defines its own {own}, which a wrapped "
+            "model does not train with. Derive it from `SaliencyGuidedModel` "
+            "instead, and call `super()` there.",
+            stacklevel=3,
+        )
 
 
 def _without(metric, outcome):
@@ -523,16 +563,22 @@ def _is_number(value):
 
 
 def _check_divergence(divergence):
-    if divergence is not None and not callable(divergence):
-        raise ValueError(
-            "`divergence` has to be one of `keras_sgt.divergences`, such as "
-            "`CategoricalKL(from_logits=True)`, or a callable "
-            f"`(clean, masked) -> (batch,)`. Received: {divergence!r}"
-        )
+    for each in keras.tree.flatten(divergence):
+        if each is not None and not callable(each):
+            raise ValueError(
+                "`divergence` has to be one of `keras_sgt.divergences`, such "
+                "as `CategoricalKL(from_logits=True)`, a callable "
+                "`(clean, masked) -> (batch,)`, or a list or dict with one for "
+                f"each output. Received: {divergence!r}"
+            )
 
 
 def _check_masking(masking):
-    if masking is not None and not isinstance(masking, keras.layers.Layer):
+    needed = ("check", "check_inputs", "saliency", "call")
+    if masking is not None and not (
+        isinstance(masking, keras.layers.Layer)
+        and all(hasattr(masking, name) for name in needed)
+    ):
         raise ValueError(
             "`masking` has to be a layer of `keras_sgt.masking`, such as "
             f"`FeatureMasking(ranking='absolute')`. Received: {masking!r}"
@@ -578,6 +624,8 @@ def _tensor(x):
         return None
     if ops.is_tensor(x):
         return ops.convert_to_tensor(x)  # on the device of the model
+    if not hasattr(x, "dtype"):
+        x = np.asarray(x)  # a number, a data frame
     if keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
         return ops.convert_to_tensor(x, dtype=keras.config.floatx())
     return ops.convert_to_tensor(x)

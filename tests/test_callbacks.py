@@ -34,6 +34,34 @@ def test_warmup_from_plain_training(images):
     assert watching.regularised == [False, True, True, True]
 
 
+def test_warmup_that_is_interrupted_goes_on(images):
+    watching, model = Watching(), guided()
+    warmup = callbacks.KLWeightWarmup(epochs=4)
+    for first, last in ((0, 2), (2, 6)):
+        model.fit(
+            *images,
+            initial_epoch=first,
+            epochs=last,
+            verbose=0,
+            callbacks=[warmup, watching],
+        )
+    assert watching.weights == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 0.8])
+
+
+def test_adaptive_fraction_that_is_interrupted_goes_on(images):
+    watching, model = Watching(), guided()
+    adaptive = callbacks.AdaptiveMaskFraction(1e9, step=0.1, warmup=2)
+    for first, last in ((0, 1), (1, 4)):
+        model.fit(
+            *images,
+            initial_epoch=first,
+            epochs=last,
+            verbose=0,
+            callbacks=[watching, adaptive],
+        )
+    assert watching.fractions == pytest.approx([0, 0, 0.5, 0.6])
+
+
 def test_fraction_schedule(images):
     watching, model = Watching(), guided()
     schedule = callbacks.MaskFractionSchedule(lambda epoch, old: old / 2)

@@ -185,6 +185,34 @@ class TestPlainTraining:
             np.testing.assert_array_equal(a, b)
         assert logs == expected_logs
 
+    def test_a_call_without_training(self, images):
+        """Keras runs dropout in such a model as in inference."""
+
+        class Net(keras.Model):
+            def __init__(self):
+                super().__init__()
+                self.stack = network(seed=1).layers
+
+            def call(self, x):
+                for layer in self.stack:
+                    x = layer(x)
+                return x
+
+        def trained(wrap):
+            model = Net()
+            trainer = wrap(model)
+            trainer.compile("sgd", CROSSENTROPY)
+            keras.utils.set_random_seed(2)
+            trainer.fit(*images, batch_size=30, verbose=0)
+            return model.get_weights()
+
+        expected = trained(lambda model: model)
+        found = trained(
+            lambda model: keras_sgt.SaliencyGuidedModel(model, kl_weight=0)
+        )
+        for a, b in zip(expected, found, strict=True):
+            np.testing.assert_array_equal(a, b)
+
     def test_the_weight_can_leave_and_reach_0_while_training(self, images):
         logs_of = {}
 
@@ -219,6 +247,67 @@ class TestPlainTraining:
         np.testing.assert_allclose(
             steps[3.0] - steps[0.0], 3 * along, rtol=1e-2, atol=1e-6
         )
+
+
+class TestSettings:
+    """`kl_weight` and `mask_fraction` are settings, not weights."""
+
+    def test_restored_weights_do_not_bring_old_ones_back(self, images):
+        x, y = images
+
+        class Schedule(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch, logs=None):
+                self.model.kl_weight = [0.1, 2.0][epoch]
+                self.model.mask_fraction = [0.25, 1.0][epoch]
+
+        zeros = keras_sgt.masking.FeatureMasking(replacement="constant")
+        guided = compiled(network(), masking=zeros)
+        first = keras.callbacks.EarlyStopping(
+            "accuracy", mode="min", baseline=-1, restore_best_weights=True
+        )
+        guided.fit(
+            x, y, epochs=2, verbose=0, callbacks=[Schedule(), first], shuffle=0
+        )
+        assert len(guided.get_weights()) == len(guided.model.get_weights())
+        supervised = guided.evaluate(x, y, verbose=0, return_dict=True)["loss"]
+        guided.model.layers[3].rate = 0.0
+        guided.model.layers[1].trainable = False  # as in inference
+        guided.compile("sgd", CROSSENTROPY)
+        masked = guided.mask_on_batch(x, y)
+        last = {"kl_weight": 2.0, "mask_fraction": 1.0}
+        if len(guided.history.epoch) == 1:
+            last = {"kl_weight": 0.1, "mask_fraction": 0.25}
+        assert guided.get_config().items() >= last.items()
+        assert (masked == 0).mean() == last["mask_fraction"]
+        logs = guided.train_on_batch(x, y, return_dict=True)
+        assert logs["loss"] == pytest.approx(
+            supervised + last["kl_weight"] * logs["divergence"], rel=1e-4
+        )
+
+    def test_the_batch_fraction_is_that_of_the_last_compile(self, images):
+        guided = compiled(network(), masking=None)
+        guided.batch_fraction = 0.25
+        replacement = Rows()
+        guided.masking.replacement = replacement
+        guided.compile("sgd", CROSSENTROPY)
+        guided.train_on_batch(*images)
+        assert replacement.rows == 15
+
+    def test_a_model_with_a_training_step_of_its_own(self):
+        class Own(keras.Model):
+            def compute_loss(self, **kwargs):
+                return 0.0
+
+        with pytest.warns(UserWarning, match="compute_loss"):
+            keras_sgt.SaliencyGuidedModel(Own())
+
+
+class Rows(keras_sgt.masking.Replacement):
+    """Notes how many samples are masked at once."""
+
+    def call(self, inputs, mask, saliency):
+        self.rows = inputs.shape[0]
+        return ops.zeros_like(inputs)
 
 
 class TestTraces:
@@ -468,6 +557,9 @@ class TestSaliency:
         ({"divergence": "kl"}, "keras_sgt.divergences"),
         ({"saliency_target": "class"}, "'prediction'"),
         ({"masking": "signed"}, "FeatureMasking"),
+        ({"masking": layers.Dropout(0.5)}, "FeatureMasking"),
+        ({"masking": keras_sgt.masking.Mean()}, "FeatureMasking"),
+        ({"divergence": {"kind": "kl"}}, "keras_sgt.divergences"),
         ({"seed": 1, "masking": keras_sgt.masking.FeatureMasking()}, "seed"),
     ],
 )
@@ -528,13 +620,16 @@ class TestBadInput:
         model = keras.Sequential(
             [layers.Flatten(), layers.Dense(1, activation)]
         )
-        guided = compiled(model)
-        with pytest.raises(ValueError, match="single unit"):
-            guided.fit(x, y * 0, verbose=0)
-        if activation == "softmax":
-            guided.compile("sgd", "binary_crossentropy")
+        if activation is None:
             with pytest.raises(ValueError, match="single unit"):
-                guided.fit(x, y * 0, verbose=0)
+                compiled(model).fit(x, y * 0, verbose=0)
+            return
+        # Whatever ranks, and whatever the loss.
+        blind = keras_sgt.masking.FeatureMasking("random")
+        for loss in (CROSSENTROPY, "binary_crossentropy", "mse"):
+            guided = keras_sgt.SaliencyGuidedModel(model, masking=blind)
+            with pytest.raises(ValueError, match="single unit"):
+                guided.compile("sgd", loss)
 
     @pytest.mark.parametrize("dtype", ["int32", "uint8"])
     def test_integers_name_token_masking(self, images, dtype):
@@ -544,8 +639,9 @@ class TestBadInput:
 
     def test_no_labels(self, images):
         guided = compiled(network())
-        with pytest.raises(ValueError, match="'prediction'"):
-            guided.mask_on_batch(images[0])
+        for method in (guided.mask_on_batch, guided.train_on_batch, guided.fit):
+            with pytest.raises(ValueError, match="'prediction'"):
+                method(images[0])
 
     def test_mask_on_batch_before_compile(self, images):
         guided = keras_sgt.SaliencyGuidedModel(network())

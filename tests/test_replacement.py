@@ -106,6 +106,42 @@ def test_marginal_draws_from_the_column():
     assert (y != x).any(axis=0).all()
 
 
+def test_marginal_leaves_padding_out():
+    """At each step it draws among the samples that are that long."""
+    x = np.arange(1, 25, dtype="float32").reshape(4, 3, 2)
+    lengths = np.array([3, 2, 1, 1])
+    x[np.arange(3) >= lengths[:, None]] = 0
+    layer = masking.FeatureMasking(replacement="marginal", padding=0, seed=0)
+    drawn = np.array(
+        [
+            keras.ops.convert_to_numpy(
+                layer(x, saliency=np.zeros_like(x), mask_fraction=1.0)
+            )
+            for _ in range(30)
+        ]
+    )
+    for step, channel in np.ndindex(3, 2):
+        column = x[:, step, channel]
+        real = np.arange(4)[step < lengths]
+        found = drawn[:, real, step, channel]
+        assert set(found.flat) == set(column[real])
+    assert (drawn[:, x == 0] == 0).all()
+
+
+def test_ranges_are_as_many_as_columns():
+    uniform = masking.Uniform(low=[0, 1, 2], high=9)
+    with pytest.raises(ValueError, match="low"):
+        replaced(uniform, np.zeros((4, 1), "float32"))
+
+
+def test_no_feature_that_could_be_masked():
+    layer = masking.FeatureMasking(channel_axis=-1)
+    with pytest.raises(ValueError, match="single feature"):
+        layer(np.ones((4, 3)), saliency=np.ones((4, 3)), mask_fraction=0.5)
+    with pytest.raises(ValueError, match="at least one"):
+        masking.FeatureMasking(inputs=[])
+
+
 def test_constant_and_constant_images(x):
     x = x.astype("float32")
     np.testing.assert_array_equal(replaced(masking.Constant(7), x), x * 0 + 7)

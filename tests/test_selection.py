@@ -92,6 +92,13 @@ def test_a_fraction_of_k_out_of_n_masks_k(n):
             np.testing.assert_array_equal(mask.sum(1), [k, k])
 
 
+@pytest.mark.parametrize("n", [100, 2**22 + 2, 2**23])
+def test_half_of_many_features_is_half(n):
+    half = keras.ops.convert_to_tensor(0.5, dtype="float32")
+    assert selection.count(0.5, n) == n // 2
+    assert int(selection.count(half, n)) == n // 2
+
+
 def test_nan_is_never_among_the_lowest_and_never_changes_k():
     saliency = np.random.default_rng(0).normal(size=(3, 20)).astype("float32")
     saliency[0, ::2] = np.nan

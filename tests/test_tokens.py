@@ -177,7 +177,72 @@ def test_fit_and_reload(texts, network, tmp_path):
     )
 
 
+class Positions(layers.Layer):
+    """An embedding of tokens and positions that leaves its shape to Keras."""
+
+    def __init__(self):
+        super().__init__(name="both")
+        self.words = layers.Embedding(VOCABULARY, WIDTH, mask_zero=True)
+
+    def call(self, ids):
+        return self.words(ids) + 0.1
+
+
+def test_a_layer_that_holds_the_embedding(texts):
+    """What it knows of padding and of the vocabulary counts."""
+    ids, y = texts
+    model = keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            Positions(),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(CLASSES),
+        ]
+    )
+    marked = guided(model, layer="both", replacement=29)
+    masked = marked.mask_on_batch(ids, y)
+    np.testing.assert_array_equal((masked == 29).sum(1), (ids != 0).sum(1) // 2)
+    assert marked.train_on_batch(ids, y, return_dict=True)["divergence"] > 0
+    with pytest.raises(ValueError, match="0 to 29"):
+        marked.mask_on_batch(ids + 20, y)
+    with pytest.raises(ValueError, match="vocabulary"):
+        guided(model, layer="both", replacement=30)
+
+
 class TestBadInput:
+    def test_an_embedding_of_two_texts(self, texts):
+        ids, y = texts
+        inputs = [keras.Input((LENGTH,), dtype="int32") for _ in range(2)]
+        shared = layers.Embedding(VOCABULARY, WIDTH)
+        pooled = [layers.GlobalAveragePooling1D()(shared(i)) for i in inputs]
+        outputs = layers.Dense(CLASSES)(layers.concatenate(pooled))
+        model = keras.Model(inputs, outputs)
+        two = guided(model, inputs=0)
+        with pytest.raises(ValueError, match="more than once"):
+            two.train_on_batch([ids, ids], y)
+
+    @pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow",
+        reason="text is for TensorFlow",
+    )
+    def test_texts_that_are_no_ids_yet(self):
+        import tensorflow as tf
+
+        to_ids = layers.TextVectorization(output_sequence_length=4)
+        to_ids.adapt(["a b c d"])
+        model = keras.Sequential(
+            [
+                keras.Input((), dtype="string"),
+                to_ids,
+                layers.Embedding(9, WIDTH),
+                layers.GlobalAveragePooling1D(),
+                layers.Dense(CLASSES),
+            ]
+        )
+        strings = guided(model)
+        with pytest.raises(ValueError, match="strings"):
+            strings.train_on_batch(tf.constant(["a b", "c"]), np.array([0, 1]))
+
     def test_no_embedding_or_several(self):
         with pytest.raises(ValueError, match=r"layers: \[\]"):
             guided(keras.Sequential([keras.Input((4,)), layers.Dense(3)]))

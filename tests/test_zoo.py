@@ -241,6 +241,35 @@ class TestSeveralInputsAndHeads:
         logs = guided.train_on_batch(x, labels, return_dict=True)
         assert logs["divergence"] == pytest.approx(expected, rel=1e-4)
 
+    @pytest.mark.parametrize("nest", [dict, list])
+    def test_a_divergence_for_one_head(self, nest, tmp_path):
+        """The others keep the one that goes with their loss."""
+        x, y = self.data()
+        zeros = keras_sgt.masking.FeatureMasking(replacement="constant")
+        own = {"size": keras_sgt.divergences.MeanSquared()}
+        losses = {"kind": CROSSENTROPY, "size": "poisson"}
+        if nest is list:
+            own, losses = [None, own["size"]], list(losses.values())
+            y = list(y.values())
+        guided = keras_sgt.SaliencyGuidedModel(
+            self.model(nest), masking=zeros, divergence=own
+        )
+        guided.compile("sgd", losses)
+        (p, a), (q, b) = (
+            [ops.convert_to_numpy(o) for o in keras.tree.flatten(outputs)]
+            for outputs in (
+                guided.model(inputs)
+                for inputs in (x, guided.mask_on_batch(x, y))
+            )
+        )
+        p, q = (np.exp(u) / np.exp(u).sum(1, keepdims=True) for u in (p, q))
+        expected = (p * np.log(p / q)).sum(1).mean() + ((a - b) ** 2).mean()
+        guided.save(tmp_path / "guided.keras")
+        restored = keras.models.load_model(tmp_path / "guided.keras")
+        for model in (guided, restored):
+            logs = model.train_on_batch(x, y, return_dict=True)
+            assert logs["divergence"] == pytest.approx(expected, rel=1e-4)
+
     def test_only_the_named_input_is_masked(self):
         x, y = self.data()
         masking = keras_sgt.masking.FeatureMasking(
@@ -296,19 +325,33 @@ class TestSeveralInputsAndHeads:
         guided = keras_sgt.SaliencyGuidedModel(self.model(dict))
         with pytest.raises(ValueError, match="'poisson'"):
             guided.compile("sgd", {"kind": CROSSENTROPY, "size": "poisson"})
+        channels_first = keras.losses.CategoricalCrossentropy(axis=1)
+        with pytest.raises(ValueError, match="last axis"):
+            guided.compile("sgd", {"kind": channels_first, "size": "mse"})
+
+
+def per_step():
+    """A label for each step, which depends on all steps before it."""
+    return [
+        keras.Input((6, 4)),
+        layers.SimpleRNN(5, return_sequences=True),
+        layers.Dense(3),
+    ]
 
 
 class TestWeightsOfSamples:
-    def trained(self, x, y, **options):
+    def trained(self, x, y, masking=None, network=None, loss=None, **options):
         keras.utils.set_random_seed(0)
-        model = keras.Sequential([keras.Input((10,)), layers.Dense(3)])
+        small = [keras.Input((10,)), layers.Dense(3)]
+        model = keras.Sequential(network() if network else small)
         guided = keras_sgt.SaliencyGuidedModel(
             model,
-            masking=keras_sgt.masking.FeatureMasking(
+            masking=masking
+            or keras_sgt.masking.FeatureMasking(
                 replacement=keras_sgt.masking.Mean(per="sample")
             ),
         )
-        guided.compile(keras.optimizers.SGD(1.0), CROSSENTROPY)
+        guided.compile(keras.optimizers.SGD(1.0), loss or CROSSENTROPY)
         logs = guided.train_on_batch(x, y, return_dict=True, **options)
         return logs, model.get_weights()
 
@@ -325,6 +368,72 @@ class TestWeightsOfSamples:
                 assert logs[name] == pytest.approx(half_logs[name], rel=1e-5)
             for a, b in zip(weights, half):
                 np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize(
+        "replacement", ["uniform", "gaussian", "mean", "marginal"]
+    )
+    def test_weight_0_is_in_no_statistic(self, replacement):
+        """Statistics of a table are taken over its rows."""
+        x, y = floats(10), classes(3)
+        weight = np.array([2.0] * 4 + [0.0] * 4, "float32")
+        other = x.copy()
+        other[4:] = 100
+        found = []
+        for inputs in (x, other):
+            masking = keras_sgt.masking.FeatureMasking(
+                replacement=replacement, seed=0
+            )
+            found.append(
+                self.trained(inputs, y, sample_weight=weight, masking=masking)
+            )
+        (logs, weights), (other_logs, other_weights) = found
+        assert logs["divergence"] > 0
+        assert logs["divergence"] == pytest.approx(
+            other_logs["divergence"], rel=1e-5
+        )
+        for a, b in zip(weights, other_weights):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+    def test_steps_of_weight_0_are_no_reason(self):
+        """Their labels change nothing, neither mask nor loss."""
+        x, y = floats(6, 4), classes(3, 6)
+        weight = np.ones((len(x), 6), "float32")
+        weight[:, 4:] = 0
+        other = y.copy()
+        other[:, 4:] = (y[:, 4:] + 1) % 3
+        first, second = (
+            self.trained(x, labels, sample_weight=weight, network=per_step)
+            for labels in (y, other)
+        )
+        assert first[0] == pytest.approx(second[0], rel=1e-5)
+        for a, b in zip(first[1], second[1]):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+    def test_ignored_labels_are_as_weights_of_0(self):
+        x, y = floats(6, 4), classes(3, 6)
+        ignored, weight = y.copy(), np.ones((len(x), 6), "float32")
+        ignored[:, 4:], weight[:, 4:] = 255, 0
+        loss = keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, ignore_class=255
+        )
+        logs, weights = self.trained(x, ignored, network=per_step, loss=loss)
+        # The mean over what is not ignored: Keras divides weights by all.
+        expected, expected_weights = self.trained(
+            x, y, sample_weight=1.5 * weight, network=per_step
+        )
+        assert logs == pytest.approx(expected, rel=1e-4)
+        for a, b in zip(weights, expected_weights):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+    def test_a_loss_that_sums_has_a_divergence_that_sums(self):
+        x, y = floats(10), classes(3)
+        mean, _ = self.trained(x, y)
+        loss = keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, reduction="sum"
+        )
+        total, _ = self.trained(x, y, loss=loss)
+        for name in ("loss", "divergence"):
+            assert total[name] == pytest.approx(len(x) * mean[name], rel=1e-4)
 
     def test_class_weights_enter_the_supervised_loss_only(self):
         x, y = floats(10), classes(3)

@@ -98,6 +98,11 @@ class FeatureMasking(keras.layers.Layer):
                 "`padding` has to be 'auto', None or the number that padded "
                 f"steps are filled with. Received: padding={padding!r}"
             )
+        if isinstance(inputs, (list, tuple)) and not inputs:
+            raise ValueError(
+                "`inputs` has to name at least one input that is masked. "
+                f"Received: inputs={inputs!r}. `None` stands for all."
+            )
         super().__init__(name=name, autocast=False, **kwargs)
         self.ranking = ranking
         self.replacement = replacements.get(replacement, seed=seed)
@@ -181,7 +186,7 @@ class FeatureMasking(keras.layers.Layer):
             gradients[i] = gradient
         return gradients
 
-    def call(self, inputs, saliency, mask_fraction):
+    def call(self, inputs, saliency, mask_fraction, counted=None):
         """Replaces the least salient features.
 
         Args:
@@ -189,6 +194,9 @@ class FeatureMasking(keras.layers.Layer):
             saliency: what `saliency()` returned, or a tensor shaped like
                 `inputs` where there is one input.
             mask_fraction: float in [0, 1], or a scalar tensor of it.
+            counted: bool `(batch,)`, which samples are masked and enter the
+                statistics of a replacement; those of weight 0 do not.
+                Defaults to all.
 
         Returns:
             The masked inputs, a nest of the same structure.
@@ -202,25 +210,30 @@ class FeatureMasking(keras.layers.Layer):
         if len(columns) > 1:
             table = [flat[i] for i in columns]
             gradients = [saliency[i] for i in columns]
-            masked = self._mask_columns(table, gradients, mask_fraction)
+            masked = self._mask_columns(
+                table, gradients, mask_fraction, counted
+            )
             for i, column in zip(columns, masked):
                 flat[i] = column
             chosen = [i for i in chosen if i not in columns]
         for i in chosen:
             real = self._real(flat[i], inputs)
-            flat[i] = self._mask(flat[i], saliency[i], mask_fraction, real)
+            flat[i] = self._mask(
+                flat[i], saliency[i], mask_fraction, real, counted
+            )
         return keras.tree.pack_sequence_as(inputs, flat)
 
-    def _mask(self, inputs, saliency, mask_fraction, real):
+    def _mask(self, inputs, saliency, mask_fraction, real, counted):
         ranked = self._rank(inputs, saliency, real)
         if real is None:
             mask = selection.lowest_mask(ranked, mask_fraction)
-            return self._replace(inputs, mask, ranked)
+            return self._replace(inputs, mask, ranked, counted)
         mask = selection.lowest_mask(ranked, mask_fraction, ranked < INFINITY)
         mask = ops.logical_and(mask, real)
-        return self._replace(inputs, mask, ops.where(real, ranked, INFINITY))
+        ranked = ops.where(real, ranked, INFINITY)
+        return self._replace(inputs, mask, ranked, counted)
 
-    def _mask_columns(self, columns, saliency, mask_fraction):
+    def _mask_columns(self, columns, saliency, mask_fraction, counted):
         """Inputs of one feature each, ranked together."""
         ranked = [self._rank(*pair) for pair in zip(columns, saliency)]
         rows = [ops.reshape(values, (-1, 1)) for values in ranked]
@@ -231,9 +244,17 @@ class FeatureMasking(keras.layers.Layer):
             ops.reshape(mask[:, i], ops.shape(values))
             for i, values in enumerate(ranked)
         ]
-        return list(map(self._replace, columns, masks, ranked))
+        return [
+            self._replace(*column, counted)
+            for column in zip(columns, masks, ranked)
+        ]
 
-    def _replace(self, inputs, mask, ranked):
+    def _replace(self, inputs, mask, ranked, counted):
+        if counted is not None:
+            shape = (-1, *[1] * (len(inputs.shape) - 1))
+            counted = ops.reshape(counted, shape)
+            mask = ops.logical_and(mask, counted)
+            ranked = ops.where(counted, ranked, INFINITY)
         # Not through `__call__`, which takes `mask` for a padding mask.
         values = self.replacement.call(inputs, mask, ranked)
         return ops.where(mask, ops.cast(values, inputs.dtype), inputs)
@@ -288,6 +309,13 @@ class FeatureMasking(keras.layers.Layer):
                 "`channel_axis` has to name axes of the input other than the "
                 f"batch axis. Received: channel_axis={self.channel_axis!r} "
                 f"for an input of {rank} axes."
+            )
+        if len(axes) == rank - 1:
+            raise ValueError(
+                "`channel_axis` leaves a single feature of each sample, of "
+                f"which none can be masked. Received: "
+                f"channel_axis={self.channel_axis!r} for an input of {rank} "
+                "axes. Pass `channel_axis=None` to make each entry a feature."
             )
         return axes
 

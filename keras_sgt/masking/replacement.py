@@ -141,6 +141,8 @@ class Uniform(_Statistical):
             )
 
     def call(self, inputs, mask, saliency):
+        for name in ("low", "high"):
+            self._check_length(name, inputs)
         real = _real(inputs, saliency)
         axes = self.axes(inputs)
         if self.low is None:
@@ -157,6 +159,16 @@ class Uniform(_Statistical):
             ops.shape(inputs), dtype=inputs.dtype, seed=self.seed_generator
         )
         return low + (high - low) * draws
+
+    def _check_length(self, name, inputs):
+        given, last = getattr(self, name), inputs.shape[-1]
+        if isinstance(given, list) and len(given) not in (1, last):
+            raise ValueError(
+                f"`{name}` of `Uniform` has to be a number, or a list of as "
+                f"many as the last axis of the input, {last}. Received: "
+                f"{name}={given!r}. (Of a dict of columns each is an input of "
+                "its own: pass them as one array.)"
+            )
 
     def get_config(self):
         return {**super().get_config(), "low": self.low, "high": self.high}
@@ -278,10 +290,16 @@ class Marginal(Replacement):
 
     def call(self, inputs, mask, saliency):
         shape = ops.shape(inputs)
-        samples = keras.random.randint(
-            shape, 0, shape[0], seed=self.seed_generator
-        )
-        return ops.take_along_axis(inputs, samples, axis=0)
+        # The samples in which a feature is no padding, in order, and how many.
+        real = ops.cast(saliency < float("inf"), "int32")
+        samples = ops.argsort(1 - real, axis=0)
+        n = ops.sum(real, axis=0, keepdims=True)
+        draws = keras.random.uniform(shape, seed=self.seed_generator)
+        drawn = ops.cast(ops.floor(draws * ops.cast(n, "float32")), "int32")
+        drawn = ops.clip(drawn, 0, ops.maximum(n - 1, 0))
+        samples = ops.broadcast_to(samples, shape)
+        source = ops.take_along_axis(samples, drawn, axis=0)
+        return ops.take_along_axis(inputs, source, axis=0)
 
 
 def _real(inputs, saliency):

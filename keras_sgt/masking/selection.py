@@ -4,9 +4,9 @@ from keras import ops
 
 from keras_sgt import backend
 
-# A float32 product such as .29 * 100 falls just short of 29; this is lost in
-# the rounding noise of any fraction that was meant to reach it.
-_ROUNDING = 1 + 2.0**-22
+# A float32 product such as .29 * 100 falls just short of 29: what is missing is
+# this share of it, and never as much as a quarter of a feature.
+_ROUNDING, _AT_MOST = 2.0**-22, 0.25
 
 
 def lowest_mask(saliency, mask_fraction, real=None):
@@ -43,7 +43,9 @@ def lowest_mask(saliency, mask_fraction, real=None):
 def count(mask_fraction, n):
     """`⌊mask_fraction · n⌋`: an int from Python numbers, else a tensor."""
     if isinstance(mask_fraction, (int, float)) and isinstance(n, int):
-        return min(int(mask_fraction * n * _ROUNDING), n)
+        k = mask_fraction * n
+        return min(int(k + min(k * _ROUNDING, _AT_MOST)), n)
     n = ops.cast(n, "float32")
-    k = ops.floor(ops.cast(mask_fraction, "float32") * n * _ROUNDING)
+    k = ops.cast(mask_fraction, "float32") * n
+    k = ops.floor(k + ops.minimum(k * _ROUNDING, _AT_MOST))
     return ops.cast(ops.minimum(k, n), "int32")

@@ -25,6 +25,13 @@ class RandomToken(replacements.Replacement):
 
     Raises:
         ValueError: if the range holds no id.
+
+    Example:
+
+    >>> import keras_sgt
+    >>> masking = keras_sgt.masking.TokenMasking(
+    ...     replacement=keras_sgt.masking.RandomToken(high=1000)
+    ... )
     """
 
     def __init__(self, high, low=1, seed=None, **kwargs):
@@ -129,7 +136,7 @@ class TokenMasking(keras.layers.Layer):
 
     def check(self, model):
         """Raises unless the embedding layer can be told and has all the ids."""
-        size = getattr(self._embedding(model), "input_dim", None)
+        size = self._vocabulary_size(model)
         ids = {
             "special_ids": self.special_ids,
             "padding": (self.padding,) if type(self.padding) is int else (),
@@ -149,7 +156,7 @@ class TokenMasking(keras.layers.Layer):
 
         Looks at the values, which a traced training step cannot do.
         """
-        size = getattr(self._embedding(model), "input_dim", None)
+        size = self._vocabulary_size(model)
         ids = keras.tree.flatten(inputs)[self._position(inputs)]
         ids = ops.convert_to_numpy(ids)
         if (
@@ -162,6 +169,10 @@ class TokenMasking(keras.layers.Layer):
                 f"the embedding layer. Received: ids from {ids.min()} to "
                 f"{ids.max()}"
             )
+
+    def _vocabulary_size(self, model):
+        layer = embedding.vocabulary(self._embedding(model))
+        return getattr(layer, "input_dim", None)
 
     def _replacing_ids(self):
         if isinstance(self.replacement, RandomToken):
@@ -180,9 +191,14 @@ class TokenMasking(keras.layers.Layer):
 
         Returns:
             Floats `(batch, tokens)`, infinite where a token always stays.
+
+        Raises:
+            ValueError: for texts that are no ids yet, and for an embedding
+                that embeds more than one text.
         """
         layer = self._embedding(model)
         ids = keras.tree.flatten(inputs)[self._position(inputs)]
+        _check_ids(ids)
         stays = self._stays(ids, inputs, layer)
         if self.ranking == "random":
             ranked = keras.random.uniform(
@@ -199,17 +215,20 @@ class TokenMasking(keras.layers.Layer):
                 ranked = -ranked
         return ops.where(stays, float("inf"), ranked)
 
-    def call(self, inputs, saliency, mask_fraction):
+    def call(self, inputs, saliency, mask_fraction, counted=None):
         """Replaces the least salient tokens.
 
         Args:
             inputs: token ids `(batch, tokens)`, or a nest with them.
             saliency: what `saliency()` returned.
             mask_fraction: float in [0, 1], or a scalar tensor of it.
+            counted: bool `(batch,)`, which texts are masked. Defaults to all.
 
         Returns:
             The masked inputs, a nest of the same structure.
         """
+        if counted is not None:
+            saliency = ops.where(counted[:, None], saliency, float("inf"))
         flat = keras.tree.flatten(inputs)
         i = self._position(inputs)
         ids = flat[i]
@@ -227,6 +246,7 @@ class TokenMasking(keras.layers.Layer):
                 check_padding_mask(mask, ids.shape)
                 left_out = ops.logical_not(ops.cast(mask, "bool"))
                 return ops.logical_or(left_out, self._is_one_of(ids, ()))
+            layer = embedding.vocabulary(layer)
             padding = 0 if getattr(layer, "mask_zero", False) else None
         return self._is_one_of(ids, () if padding is None else (padding,))
 
@@ -277,14 +297,46 @@ def _gradient_at(layer, score, inputs, ids):
     Nothing added to that output has the same gradient as the output itself,
     and can be differentiated in any model, also one that cannot be cut.
     """
-    shape = layer.compute_output_shape(tuple(ids.shape))
-    nothing = ops.zeros((*ops.shape(ids), shape[-1]), dtype=layer.compute_dtype)
+    width = _output_shape(layer, ids)[-1]
+    nothing = ops.zeros((*ops.shape(ids), width), dtype=layer.compute_dtype)
 
     def shifted_score(shift):
-        with embedding.changed_output(layer, lambda output: output + shift):
+        calls = []
+
+        def shifted(output):
+            calls.append(layer)
+            if len(calls) > 1:
+                raise ValueError(
+                    f"The embedding layer '{layer.name}' is called more than "
+                    "once, and `TokenMasking` cannot tell the texts apart. "
+                    "Give the text that is to be masked an embedding of its "
+                    "own: `TokenMasking(layer=...)`."
+                )
+            return output + shift
+
+        with embedding.changed_output(layer, shifted):
             return score(inputs)
 
     return backend.input_gradients(shifted_score, nothing)
+
+
+def _output_shape(layer, ids):
+    try:
+        return layer.compute_output_shape(tuple(ids.shape))
+    except NotImplementedError:  # a layer that leaves it to Keras
+        dtype = keras.backend.standardize_dtype(ids.dtype)
+        spec = keras.KerasTensor(tuple(ids.shape), dtype=dtype)
+        return layer.compute_output_spec(spec).shape
+
+
+def _check_ids(ids):
+    dtype = keras.backend.standardize_dtype(ids.dtype)
+    if dtype == "string":
+        raise ValueError(
+            "`TokenMasking` masks token ids, and the model is given strings. "
+            "Turn them into ids where the data are made, such as with "
+            "`dataset.map(lambda text, y: (vectorization(text), y))`."
+        )
 
 
 def _check_options(ranking, padding, pooling):
