@@ -1,6 +1,8 @@
 """Reads the runs in docs/results/, and writes their numbers as tables."""
 
+import collections
 import csv
+import math
 import pathlib
 import re
 import statistics
@@ -67,6 +69,42 @@ def values(rows, measure, **where):
         if row.get(measure, "") not in ("", "nan")
         and all(row[k] == v for k, v in where.items())
     ]
+
+
+class Difference:
+    """What one training has over another: mean ± standard error.
+
+    Args:
+        pairs: `(cluster, of the other, of this)`. Runs of a cluster, as the
+            seeds of one data set, are averaged first: they are no evidence
+            for what another data set would show.
+    """
+
+    def __init__(self, pairs):
+        clusters = collections.defaultdict(list)
+        for cluster, *pair in pairs:
+            clusters[cluster].append(pair)
+        means = [map(statistics.mean, zip(*c)) for c in clusters.values()]
+        others, these = zip(*means)
+        self.runs, self.clusters = len(pairs), len(clusters)
+        self.other, self.this = map(statistics.mean, (others, these))
+        self.mean = self.this - self.other
+        self.error = math.inf
+        if self.clusters > 1:
+            found = [b - a for a, b in zip(others, these)]
+            self.error = statistics.stdev(found) / self.clusters**0.5
+
+    @property
+    def clear(self):
+        """Its sign if it is 2 standard errors from 0, else 0."""
+        if abs(self.mean) < 2 * self.error:
+            return 0
+        return (self.mean > 0) - (self.mean < 0)
+
+    def __str__(self):
+        if math.isinf(self.error):
+            return f"{self.mean:+.3f}"
+        return f"{self.mean:+.3f} ± {self.error:.3f}"
 
 
 def spread(numbers, digits=3):

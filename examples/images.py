@@ -61,6 +61,29 @@ def beside_null_block(split, seed):
     return datasets.Split(x, split.y, truth[..., 0])
 
 
+def with_maps(test, count, balanced):
+    """The test images that are explained: the first, or as many of each class.
+
+    Photographs are sorted by class: the first would be of one.
+    """
+    if not balanced:
+        return runner.part(test, np.arange(min(count, len(test))))
+    order = np.random.default_rng(0).permutation(len(test))
+    turn = np.empty(len(test), int)
+    for label in np.unique(test.y):
+        of = order[test.y[order] == label]
+        turn[of] = np.arange(len(of))
+    return runner.part(test, np.sort(np.argsort(turn, kind="stable")[:count]))
+
+
+def named(sample, balanced):
+    """What the table calls the images with maps."""
+    maps = f"{len(sample)} maps"
+    if balanced:
+        maps += f" of {len(np.unique(sample.y))} classes"
+    return f"{maps}, {sample.x.shape[1]} pixels"
+
+
 def methods(model, shape, background, seed=0):
     """The paper's six, and chance."""
     rng = np.random.default_rng(seed)
@@ -147,7 +170,8 @@ def main(argv=None):
         lambda model: methods(model, shape, data[0].x[:10]),
         args.methods,
     )
-    sample = runner.part(test, np.arange(min(args.map_samples, len(test))))
+    balanced = args.dataset == "pets"
+    sample = with_maps(test, args.map_samples, balanced)
     runner.compare(
         args.dataset,
         args.network,
@@ -157,7 +181,7 @@ def main(argv=None):
         functools.partial(measure, reader, sample),
         args,
         table,
-        options=f"{len(sample)} maps, {shape[0]} pixels",
+        options=named(sample, balanced),
     )
     shown = ["accuracy", "drop_auc"]
     if test.truth is not None:
