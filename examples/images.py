@@ -6,11 +6,13 @@
 trains a network and measures, for the six saliency methods of the paper, the
 area under the accuracy as the most salient pixels are removed (lower is
 better), and the share of relevance on the object where the data tell where
-that is: the digit of MNIST, the animal of the photographs (`--dataset pets`),
-the block with the signal (`--dataset null_blocks`: MNIST beside a null block).
+that is: the digit of MNIST, the animal of the photographs (`--dataset pets`,
+and `--folder` for others with masks), the block with the signal (`--dataset
+null_blocks`: MNIST beside a null block).
 """
 
 import functools
+import pathlib
 
 import networks
 import numpy as np
@@ -36,10 +38,12 @@ DEFAULTS = {
 
 
 @functools.cache
-def splits(dataset, train_samples, size):
+def splits(dataset, train_samples, size, folder=None):
     """Training, validation and test images; every tenth one validates."""
     blocks = dataset == "null_blocks"
-    options = {"size": size} if dataset == "pets" else {}
+    options = {}
+    if dataset == "pets":
+        options = {"size": size, "folder": folder}
     data = datasets.load("mnist" if blocks else dataset, **options)
     order = np.random.default_rng(0).permutation(len(data.train))
     valid, train = np.split(order, [len(order) // 10])
@@ -141,11 +145,18 @@ def arguments(argv):
     parser.add_argument("--dataset", choices=DEFAULTS, default="mnist")
     parser.add_argument("--network", choices=NETWORKS)
     parser.add_argument("--size", type=int, default=96, help="of photographs")
+    parser.add_argument(
+        "--folder",
+        type=pathlib.Path,
+        help="photographs for `pets`: a folder of index.tsv, images, trimaps",
+    )
     parser.add_argument("--train-samples", type=int, help="default: all")
     parser.add_argument(
         "--map-samples", type=int, default=1000, help="test images with maps"
     )
     args = parser.parse_args(argv)
+    if args.folder and args.dataset != "pets":
+        parser.error("--folder is of photographs, for --dataset pets")
     network, epochs, batch_size, learning_rate = DEFAULTS[args.dataset]
     args.network = args.network or network
     args.epochs = args.epochs or epochs
@@ -160,7 +171,7 @@ def arguments(argv):
 def main(argv=None):
     args = arguments(argv)
     table = runner.Table(args.csv)
-    data = splits(args.dataset, args.train_samples, args.size)
+    data = splits(args.dataset, args.train_samples, args.size, args.folder)
     test = data[-1]
     classes = int(data[0].y.max()) + 1
     shape = test.x.shape[1:]
@@ -181,7 +192,8 @@ def main(argv=None):
         functools.partial(measure, reader, sample),
         args,
         table,
-        options=named(sample, balanced),
+        options=named(sample, balanced)
+        + (f", {args.folder.name}" if args.folder else ""),
     )
     shown = ["accuracy", "drop_auc"]
     if test.truth is not None:

@@ -2,6 +2,8 @@
 
 import csv
 import dataclasses
+import functools
+import inspect
 import io
 import json
 import os
@@ -62,10 +64,12 @@ def load(name, data_dir=None, **options):
     - `"cifar10_jpeg"`: CIFAR-10 after lossy compression, from the archives
       `cifar10_jpeg/cifar10_{train,test}_jpeg.tar.xz`. Not comparable with
       published figures.
-    - `"pets"`: photographs with masks of the animal, at `size=96` pixels:
-      the folder `oxford_pets3` (an archive of `images/`, `trimaps/` and
-      `index.tsv`) if there is one, else `oxford_iiit_pet` by
-      `tensorflow_datasets`.
+    - `"pets"`: photographs with masks of the animal, at `size=96` pixels,
+      from `oxford_pets3/oxford_pets3_256.tar`. Without `data_dir` and that
+      file, `oxford_iiit_pet` by `tensorflow_datasets`. Or photographs of
+      `folder=...`, a folder or tar archive in the layout of that file:
+      `images/{name}.jpg`, `trimaps/{name}.png` (2 is background) and
+      `index.tsv` with the columns name, label, and split (trainval or test).
     - `"movies"`: ERASER Movies with human rationales, from
       `eraser_movies/movies.tar.gz`, the original archive.
     - `"esnli"`: pairs of sentences, joined by `"|"`. With highlights from
@@ -82,7 +86,7 @@ def load(name, data_dir=None, **options):
     Args:
         name: of `keras_sgt.datasets.NAMES`.
         data_dir: folder of the files. Defaults to the environment variable
-            `KERAS_SGT_DATA`. `tensorflow_datasets` has its own,
+            `KERAS_SGT_DATA`; for what `tensorflow_datasets` reads, to its own,
             `TFDS_DATA_DIR`.
         **options: those named above.
 
@@ -91,8 +95,10 @@ def load(name, data_dir=None, **options):
 
     Raises:
         ValueError: for an unknown name.
+        TypeError: for an option that this data set does not have.
         FileNotFoundError: if the files are not there.
-        ImportError: if `tensorflow_datasets` is needed and not installed.
+        ImportError: if `tensorflow_datasets` or Pillow is needed and not
+            installed.
 
     Example:
 
@@ -102,6 +108,14 @@ def load(name, data_dir=None, **options):
     FileNotFoundError: No eraser_movies/movies.tar.gz in `data_dir` ...
     """
     checks.choice("name", name, NAMES)
+    known = list(inspect.signature(_LOADERS[name]).parameters)[1:]
+    for option in options:
+        if option not in known:
+            raise TypeError(
+                f"`load({name!r})` has no option `{option}`: "
+                f"{f'it takes {known}' if known else 'it takes none'} besides "
+                f"`data_dir`. Received: {option}={options[option]!r}"
+            )
     return _LOADERS[name](data_dir, **options)
 
 
@@ -125,7 +139,7 @@ def _members(path):
                 yield member.name, archive.extractfile(member).read()
 
 
-def _tfds(name, split):
+def _tfds(name, split, data_dir=None):
     try:
         import tensorflow_datasets as tfds
     except ImportError as e:
@@ -133,14 +147,14 @@ def _tfds(name, split):
             f"{name!r} is read by tensorflow_datasets: "
             '`pip install "keras-sgt[data]"`'
         ) from e
-    return tfds.load(name, split=split, with_info=True)
+    return tfds.load(name, split=split, data_dir=data_dir, with_info=True)
 
 
 def _images(name):
     def load_images(data_dir):
         splits = []
         for split in ("train", "test"):
-            records, info = _tfds(name, split)
+            records, info = _tfds(name, split, data_dir)
             records = records.as_numpy_iterator()
             rows = [(record["image"], record["label"]) for record in records]
             x, y = (np.stack(column) for column in zip(*rows))
@@ -176,26 +190,59 @@ def _cifar10_jpeg(data_dir):
     )
 
 
-def _pets(data_dir, size=96):
+def _pets(data_dir, size=96, folder=None):
+    checks.count("size", size)
+    if folder is not None:
+        return _photographs(pathlib.Path(folder), size)
     try:
         archive = _file(data_dir, "oxford_pets3", "oxford_pets3_256.tar")
     except FileNotFoundError:
+        if data_dir is not None:
+            raise
         return _pets_of_tfds(size)
-    files = dict(_members(archive))
-    root = next(iter(files)).split("/")[0]
-    rows = csv.DictReader(
-        io.StringIO(files[f"{root}/index.tsv"].decode()), delimiter="\t"
-    )
+    return _photographs(archive, size)
+
+
+def _photographs(path, size):
+    """A folder, or an archive of one, in the layout of `oxford_pets3`."""
+    files = _below(path)
+    if "index.tsv" not in files:
+        raise FileNotFoundError(
+            f"No index.tsv in `folder` {str(path)!r}: it has to hold "
+            "index.tsv, images/ and trimaps/."
+        )
+    text = io.StringIO(files["index.tsv"]().decode())
+    rows = list(csv.DictReader(text, delimiter="\t"))
+    if {row["split"] for row in rows} != {"trainval", "test"}:
+        raise ValueError(
+            "index.tsv has to hold the splits trainval and test. Received: "
+            f"{sorted({row['split'] for row in rows})}"
+        )
+    labels = sorted({int(row["label"]) for row in rows})
     found = {"trainval": [], "test": []}
     breeds = {}
     for row in rows:
-        image = files[f"{root}/images/{row['name']}.jpg"]
-        trimap = files[f"{root}/trimaps/{row['name']}.png"]
-        x, mask = _square(_decoded(image), _decoded(trimap), size)
-        found[row["split"]].append((x, int(row["label"]), mask))
-        breeds[int(row["label"])] = row["name"].rsplit("_", 1)[0]
-    classes = tuple(name for _, name in sorted(breeds.items()))
+        image = _decoded(files[f"images/{row['name']}.jpg"]())
+        trimap = _decoded(files[f"trimaps/{row['name']}.png"]())
+        x, mask = _square(image, trimap, size)
+        label = labels.index(int(row["label"]))
+        found[row["split"]].append((x, label, mask))
+        breeds[label] = row["name"].rsplit("_", 1)[0]
+    classes = tuple(breeds[label] for label in range(len(labels)))
     return Dataset(*map(_stacked, found.values()), classes)
+
+
+def _below(path):
+    """What reads each file below a folder, or below the root of an archive."""
+    if path.is_dir():
+        files = (file for file in path.rglob("*") if file.is_file())
+        return {f.relative_to(path).as_posix(): f.read_bytes for f in files}
+    if not path.exists():
+        raise FileNotFoundError(f"There is no `folder` {str(path)!r}.")
+    return {
+        name.split("/", 1)[-1]: functools.partial(bytes, content)
+        for name, content in _members(path)
+    }
 
 
 def _pets_of_tfds(size):
@@ -210,16 +257,23 @@ def _pets_of_tfds(size):
     return Dataset(*splits, tuple(info.features["label"].names))
 
 
-def _decoded(content):
-    from PIL import Image
+def _pillow():
+    try:
+        from PIL import Image
+    except ImportError as e:
+        raise ImportError(
+            "Photographs are read by Pillow: `pip install pillow`"
+        ) from e
+    return Image
 
-    return np.array(Image.open(io.BytesIO(content)))
+
+def _decoded(content):
+    return np.array(_pillow().open(io.BytesIO(content)))
 
 
 def _square(image, trimap, size):
     """The middle square at `size` pixels in [0, 1], and where the animal is."""
-    from PIL import Image
-
+    Image = _pillow()
     height, width = image.shape[:2]
     side = min(height, width)
     box = ((width - side) // 2, (height - side) // 2)
@@ -313,9 +367,12 @@ def _highlights(path):
     return Split(x, np.array(y, "int32"), truth)
 
 
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
 def _words(text):
     """`(word, start, end)` of each word, in lower case, and punctuation."""
-    found = re.finditer(r"\w+|[^\w\s]", text)
+    found = _WORD.finditer(text)
     return [(m.group().lower(), m.start(), m.end()) for m in found]
 
 
@@ -328,7 +385,7 @@ def _imdb(data_dir):
             continue
         text = content.decode().replace("<br />", " ")
         x, y = splits[parts[-3]]
-        x.append([word for word, _, _ in _words(text)])
+        x.append(_WORD.findall(text.lower()))
         y.append(parts[-2] == "pos")
     train, test = (Split(x, np.array(y, "int32")) for x, y in splits.values())
     return Dataset(train, test, ("negative", "positive"))
@@ -352,7 +409,10 @@ _SENSORS = ("acc", "gyro")
 _HAR_TEST_USERS = (2, 4, 9, 10, 12, 13, 18, 20, 24)
 
 
-def _har(data_dir, transitions=False, length=128, stride=64):
+_WINDOW, _STRIDE = 128, 64
+
+
+def _har(data_dir, transitions=False):
     """Windows inside each labelled stretch, as the data's authors cut them."""
     raw = np.load(_file(data_dir, "hapt", "hapt_signals_i16.npz"))
     signal, scale = raw["signal"], raw["scale"].astype("float32")
@@ -363,8 +423,8 @@ def _har(data_dir, transitions=False, length=128, stride=64):
             continue
         x, y = found[user in _HAR_TEST_USERS]
         stretch = signal[offsets[experiment] + start - 1 :][: end - start + 1]
-        for first in range(0, len(stretch) - length + 1, stride):
-            x.append(stretch[first : first + length] * scale)
+        for first in range(0, len(stretch) - _WINDOW + 1, _STRIDE):
+            x.append(stretch[first : first + _WINDOW] * scale)
             y.append(activity - 1)
     train, test = (
         Split(np.stack(x), np.array(y, "int32")) for x, y in found.values()

@@ -15,8 +15,9 @@ def null_blocks(x, null=None, axis="height", seed=0):
     Args:
         x: floats or ints `(samples, height, width, channels)`, the signal
             blocks.
-        null: array `(height, width, channels)`. Defaults to a hollow square
-            of the largest value of `x` on the smallest.
+        null: array `(height, width, channels)`, of values that `x` can hold:
+            whole ones in its range if `x` is of ints. Defaults to a hollow
+            square of the largest value of `x` on the smallest.
         axis: `"height"`: above or below; `"width"`: left or right. Defaults
             to `"height"`.
         seed: int. Defaults to 0.
@@ -26,7 +27,9 @@ def null_blocks(x, null=None, axis="height", seed=0):
         and bools of its shape, the signal block.
 
     Raises:
-        ValueError: for another shape of `x` or `null`, or an unknown axis.
+        ValueError: for another shape of `x` or `null`, values of `null` that
+            `x` cannot hold, images too small for a hollow square, or an
+            unknown axis.
 
     Reference: BlockMNIST of Shah, Jain, Netrapalli, "Do input gradients
     highlight discriminative features?", NeurIPS 2021.
@@ -41,14 +44,9 @@ def null_blocks(x, null=None, axis="height", seed=0):
     """
     x = checks.numeric("x", x, rank=(4,))
     checks.choice("axis", axis, ("height", "width"))
-    null = _hollow_square(x) if null is None else np.asarray(null)
-    if null.shape != x.shape[1:]:
-        raise ValueError(
-            f"`null` has to be of the shape of one image, {x.shape[1:]}. "
-            f"Received: null of shape {null.shape}"
-        )
+    null = _hollow_square(x) if null is None else _like_images(null, x)
     along = 1 if axis == "height" else 2
-    null = np.broadcast_to(null.astype(x.dtype), x.shape)
+    null = np.broadcast_to(null, x.shape)
     first = np.random.default_rng(seed).integers(2, size=len(x)).astype(bool)
     first = first[:, None, None, None]
     inside = np.broadcast_to(first, x.shape)
@@ -57,6 +55,27 @@ def null_blocks(x, null=None, axis="height", seed=0):
         np.concatenate(images, axis=along),
         np.concatenate([inside, ~inside], axis=along),
     )
+
+
+def _like_images(null, x):
+    """`null` in the type of `x`, if that changes nothing but its precision."""
+    null = np.asarray(null)
+    if null.shape != x.shape[1:]:
+        raise ValueError(
+            f"`null` has to be of the shape of one image, {x.shape[1:]}. "
+            f"Received: null of shape {null.shape}"
+        )
+    given = checks.numeric("null", null[None])[0]
+    with np.errstate(all="ignore"):  # what does not fit is refused below
+        null = given.astype(x.dtype)
+    lossy = x.dtype.kind == "f" and np.isfinite(null).all()
+    if not lossy and not np.array_equal(null, given):
+        raise ValueError(
+            f"`null` has to hold values that `x`, of dtype {x.dtype}, can "
+            f"hold. Received: null of dtype {given.dtype} with values from "
+            f"{given.min()} to {given.max()}. Convert `x` to floats first."
+        )
+    return null
 
 
 def _hollow_square(x):
@@ -68,4 +87,9 @@ def _hollow_square(x):
     for margin, value in ((0, high), (line, low)):
         top, left = height // 6 + margin, width // 6 + margin
         null[top : height - top, left : width - left] = value
+    if low < high and null.min() == null.max():
+        raise ValueError(
+            "`x` has to hold images with room for a hollow square, 3 pixels "
+            f"each way. Received: x of shape {x.shape}. Give another `null`."
+        )
     return null
