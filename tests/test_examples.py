@@ -1,6 +1,7 @@
 """The README's lines and the examples, as a newcomer runs them."""
 
 import csv
+import functools
 import os
 import pathlib
 import re
@@ -9,6 +10,9 @@ import runpy
 import matplotlib.image
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
+
+import keras_sgt
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -29,9 +33,24 @@ def run_snippets(document):
     return namespace
 
 
+@pytest.fixture
+def few_digits(monkeypatch):
+    """40 images to test with: every line runs, on less to explain."""
+    digits = load_digits()
+    digits.data, digits.images = digits.data[:1540], digits.images[:1540]
+    digits.target = digits.target[:1540]
+
+    def load(return_X_y=False):
+        return (digits.data, digits.target) if return_X_y else digits
+
+    monkeypatch.setattr("sklearn.datasets.load_digits", load)
+
+
+@pytest.mark.usefixtures("few_digits")
 def test_readme_snippets(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run_snippets("README.md")
+    found = run_snippets("README.md")
+    assert len(found["maps"]) == 100  # of the last snippet
     assert (tmp_path / "explainable.keras").exists()
     assert (tmp_path / "report.html").stat().st_size < 5e6
 
@@ -53,12 +72,18 @@ def test_guide_to_attribution():
     assert set(np.unique(found["signs"])) == {-1, 0, 1}
 
 
-def test_quickstart(quickstart, tmp_path, capsys):
+def test_quickstart(quickstart, tmp_path, capsys, monkeypatch):
+    # The other measures of the report are tried by its own tests.
+    few = {"methods": ["gradient"], "measures": ["accuracy_drop"]}
+    short = functools.partial(keras_sgt.compare, **few)
+    monkeypatch.setattr(keras_sgt, "compare", short)
     figure, table = tmp_path / "saliency.png", tmp_path / "runs.csv"
     quickstart["main"](
         [
             "--train-images",
             "300",
+            "--test-images",
+            "60",
             "--epochs",
             "2",
             "--verbose",
@@ -105,7 +130,67 @@ def test_tables_are_those_of_the_committed_runs():
         assert "<!-- /" in text
 
 
-def test_results_are_those_of_the_committed_runs():
-    script = runpy.run_path(str(ROOT / "docs" / "update_results.py"))
-    assert script["PAGE"].read_text() == script["page"]()
-    assert "Table 2" in script["page"]()
+@pytest.fixture
+def results():
+    return runpy.run_path(str(ROOT / "docs" / "update_results.py"))
+
+
+def test_results_are_those_of_the_committed_runs(results):
+    page = results["page"]()
+    assert results["PAGE"].read_text() == page
+    # The paper's tables, cell by cell.
+    paper = list(csv.DictReader((ROOT / "docs/results/paper.csv").open()))
+    assert len(paper) == 48 + 3 * 8
+    for row in paper:
+        cell = f"{row['traditional']} → {row['guided']} |"
+        assert f"{row['method']} | {cell}" in page
+    assert "The paper's result on Movies" in page
+    assert "did not reproduce here" in page
+
+
+def test_errors_of_results_are_those_of_data_sets(results):
+    difference = results["Difference"]
+    once = difference([("a", 0, 0.1), ("b", 0, 0.2), ("c", 0, 0.6)])
+    assert once.mean == pytest.approx(0.3)
+    assert once.error == pytest.approx(np.std([0.1, 0.2, 0.6], ddof=1) / 3**0.5)
+    assert once.clear == 0
+    # More seeds of the same data sets tell nothing of others.
+    often = [(c, 0, x) for c, x in zip("abc", (0.1, 0.2, 0.6))] * 10
+    assert difference(often).error == once.error
+    assert (difference(often).clusters, difference(often).runs) == (3, 30)
+    assert difference([("a", 0, 1), ("b", 0, 1.2)]).clear == 1
+    assert difference([("a", 1, 0), ("b", 1.2, 0)]).clear == -1
+    # One data set has no error.
+    assert difference([("a", 0, 1), ("a", 0, 2)]).clear == 0
+
+
+def test_small_gains_are_not_called_gains(results):
+    gains = {
+        "traditional": (0.0, 0.0, 0.0),
+        "guided": (0.1, -0.1, 0.003),
+        "random mask": (0.2, 0.21, 0.22),
+    }
+    rows = [
+        {
+            "task": task,
+            "network": "tcn",
+            "method": method,
+            "training": training,
+            "seed": str(seed),
+            "accuracy": "1",
+            "diff_aup": str(values[i]),
+            "diff_aur": "nan",
+        }
+        for training, values in gains.items()
+        for i, task in enumerate("abc")
+        for method in results["METHODS"]
+        for seed in range(3)
+    ]
+    text = results["series_in_words"](rows, results["runs"]("paper.csv"))
+    assert text.startswith("No clear gain")
+    lines = dict(re.findall(r"- ([\w ]+ − [\w ]+): (.*)", text))
+    assert lines["Guided − traditional"] == (
+        "not distinguishable from 0 for TCN (AUP)."
+    )
+    assert lines["Random mask − traditional"].startswith("above 0 for TCN")
+    assert lines["Guided − random mask"].startswith("below 0 for TCN (AUP) -0")

@@ -1,5 +1,6 @@
 """The examples' networks against their descriptions and equations."""
 
+import itertools
 import pathlib
 
 import keras
@@ -48,8 +49,14 @@ def test_parameters(networks):
     """By the shapes that the papers give."""
     cnn = (9 + 1) * 32 + (9 * 32 + 1) * 64 + (9216 + 1) * 128 + 129 * 10
     assert count(networks.mnist_cnn()) == cnn == 1_199_882
-    assert resnet18(64) == 11_173_962
-    assert count(networks.resnet18(width=4)) == resnet18(4)
+    found = count(networks.resnet18())
+    assert found == resnet18(64) == 11_173_962
+    assert count(networks.resnet18(width=4, classes=3)) == resnet18(4, 3)
+    channels = [3, 64, 64, 128, 128, *3 * [256], *6 * [512]]
+    vgg16 = sum((9 * i + 1) * o for i, o in itertools.pairwise(channels))
+    found = count(networks.vgg16((32, 32, 3), classes=3))
+    assert found - (512 + 1) * 3 == vgg16 == 14_714_688
+    assert count(networks.mlp(28)) == 29 * 64 + 65 * 32 + 33 * 2
     lstm = 4 * 5 * (50 + 5 + 1)
     assert count(networks.lstm()) == lstm + 6 * 2
     attention = 51 * 50 + 51 * 10
@@ -62,7 +69,8 @@ def test_parameters(networks):
     tcn = convolutions + shortcuts
     assert count(networks.tcn()) == tcn + 51 * 2
     block = 4 * 51 * 50 + 51 * 400 + 401 * 50 + 2 * 100
-    assert count(networks.transformer(blocks=1)) == block + 100 + 51 * 2
+    found = count(networks.transformer())
+    assert found == 6 * block + 100 + 51 * 2 == 305_302
 
 
 def test_parameters_of_readers(networks):

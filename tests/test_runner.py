@@ -4,11 +4,13 @@ import csv
 import functools
 import os
 import pathlib
+import types
 
 import keras
 import numpy as np
 import pytest
 
+import keras_sgt
 from keras_sgt import datasets, masking
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
@@ -140,21 +142,30 @@ def test_a_run_does_not_depend_on_those_before(example):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_all_trainings_start_from_the_same_weights(example):
+def test_all_trainings_start_from_the_same_weights(example, monkeypatch):
+    """Also after the step that compiles, which leaves others behind."""
     runner, tabular = example("runner"), example("tabular")
-    still = ("--learning-rate", "1e-12")
-    args = tabular.arguments([*SMALL, "traditional", *still])
-    data = points()
+    args = tabular.arguments([*SMALL, "traditional"])
+    starts = []
+
+    def fit(model, *args, **kwargs):
+        starts.append(model.get_weights())
+        model.set_weights([weight + 1 for weight in starts[-1]])
+        return types.SimpleNamespace(history={"accuracy": [0]})
+
+    for cls in (keras.Model, keras_sgt.SaliencyGuidedModel):
+        monkeypatch.setattr(cls, "fit", fit)
     weights = []
     for kind in runner.TRAININGS:
         training = runner.Training(
             kind, lambda: tiny(4), masking.FeatureMasking, args
         )
-        training.fit(0, data, data)
-        weights.append(training.model.get_weights())
+        training.fit(0, points(), points())
+        weights.append(starts[-1])
+    assert len(starts) == 2 * len(weights)
     for other in weights[1:]:
-        for a, b in zip(weights[0], other):
-            np.testing.assert_allclose(a, b, atol=1e-6)
+        for a, b in zip(weights[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_fine_tuning_guides_the_last_epochs_only(example):
@@ -208,8 +219,46 @@ def test_language(example, tmp_path):
         ]
     )
     (row,) = read(path)
-    assert -1 <= float(row["comprehensiveness"]) <= 1
+    assert row["task"] == "movies"
+    assert float(row["divergence"]) > 0
+    assert float(row["comprehensiveness"]) != float(row["sufficiency"])
     assert 0 < float(row["token_auprc"]) < 1
+
+
+def test_language_measures_what_the_deciding_word_does(example):
+    """Word 5 says the class: relevance on it alone is right, off it wrong."""
+    language = example("language")
+    model = keras.Sequential(
+        [
+            keras.Input((12,), dtype="int32"),
+            keras.layers.Embedding(6, 1),
+            keras.layers.GlobalMaxPooling1D(),
+            keras.layers.Dense(2),
+        ]
+    )
+    deciding = np.eye(6)[:, 5:]
+    model.set_weights([deciding, np.array([[-8, 8]]), np.array([4, -4])])
+    x = np.tile(np.arange(1, 5, dtype="int32"), (4, 3))
+    x[:, -1] = language.PADDING
+    x[:2, 3] = 5
+    test = datasets.Split(x, np.array([1, 1, 0, 0]), x == 5)
+
+    class Reader:
+        def __call__(self, model, x):
+            yield "right", (x == 5) + 0.1
+            yield "wrong", (x != 5) + 0.1
+
+    Reader.model = model
+    found = language.measure(Reader(), test, model)
+    right, wrong = found["right"], found["wrong"]
+    # Half of the texts have the word; the others change by nothing.
+    assert right["comprehensiveness"] == pytest.approx(0.5, abs=0.01)
+    assert right["sufficiency"] == pytest.approx(0, abs=0.01)
+    assert wrong["comprehensiveness"] == pytest.approx(0, abs=0.01)
+    assert wrong["sufficiency"] == pytest.approx(0.5, abs=0.01)
+    assert right["token_auprc"] == right["token_iou_f1"] == 1
+    assert wrong["token_auprc"] < 0.2
+    assert wrong["token_iou_f1"] == 0
 
 
 def test_unknown_methods_are_named(example, monkeypatch):
@@ -247,17 +296,60 @@ def test_tabular(example, tmp_path):
         assert 0.4 < float(row["mass_on_true_columns"]) < 1
 
 
-def test_images(example, tmp_path):
-    folder("oxford_pets3")
+def photographs(folder, classes=3, each=8):
+    """Sorted by class, as those of pets; the animal is a quarter of each."""
+    image = pytest.importorskip("PIL.Image")
+    for name in ("images", "trimaps"):
+        (folder / name).mkdir(parents=True)
+    rows = ["name\tlabel\tsplit"]
+    rng = np.random.default_rng(0)
+    trimap = np.full((24, 24), 2, "uint8")
+    trimap[:12, :12] = 1
+    for label in range(classes):
+        for i in range(2 * each):
+            name = f"animal{label}_{i}"
+            rows.append(f"{name}\t{label}\t{('trainval', 'test')[i % 2]}")
+            pixels = rng.integers(0, 256, (24, 24, 3)).astype("uint8")
+            image.fromarray(pixels).save(folder / "images" / f"{name}.jpg")
+            image.fromarray(trimap).save(folder / "trimaps" / f"{name}.png")
+    (folder / "index.tsv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_images_of_a_folder(example, tmp_path):
     images = example("images")
+    folder = str(photographs(tmp_path / "own"))
     path = str(tmp_path / "runs.csv")
+    call = ["--dataset", "pets", "--folder", folder, "--size", "24"]
     images.main(
         [
-            *("--dataset", "pets", "--size", "24", "--train-samples", "48"),
-            *("--network", "mnist_cnn", "--map-samples", "10"),
+            *(*call, "--network", "mnist_cnn", "--map-samples", "6"),
             *(*SMALL, "random mask", "--csv", path),
+            *("--methods", "gradient", "random"),
         ]
     )
-    (row,) = read(path)
-    assert 0 < float(row["mass_on_object"]) < 1
-    assert len(row["drop_curve"].split()) == 10
+    gradient, random = read(path)
+    assert gradient["options"] == "6 maps of 3 classes, 24 pixels, own"
+    assert gradient["train_samples"] == "22"
+    assert 0 < float(gradient["mass_on_object"]) < 1
+    assert float(random["mass_on_object"]) == pytest.approx(0.25, abs=0.03)
+    assert len(gradient["drop_curve"].split()) == 10
+    with pytest.raises(SystemExit):
+        images.main(["--folder", folder])
+
+
+def test_photographs_with_maps_are_of_every_class(example):
+    """Their test split is sorted by class: the first would be of one."""
+    images = example("images")
+    y = np.repeat([0, 1, 2], [20, 30, 25])
+    test = datasets.Split(np.arange(75.0)[:, None, None, None], y, y > 0)
+    sample = images.with_maps(test, 12, balanced=True)
+    assert np.bincount(sample.y).tolist() == [4, 4, 4]
+    places = sample.x.ravel().astype(int)
+    np.testing.assert_array_equal(sample.y, y[places])
+    assert places.tolist() != np.sort([*range(4), *range(20, 24)]).tolist()
+    again = images.with_maps(test, 12, balanced=True)
+    np.testing.assert_array_equal(again.x, sample.x)
+    assert len(images.with_maps(test, 1000, balanced=True)) == 75
+    first = images.with_maps(test, 12, balanced=False)
+    assert first.x.ravel().tolist() == list(range(12))
