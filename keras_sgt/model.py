@@ -233,7 +233,8 @@ class SaliencyGuidedModel(keras.Model):
     def mask_on_batch(self, x, y=None):
         """The masked inputs X̃ that the next training step would see.
 
-        Changes nothing, not even the state of random generators.
+        Of the whole batch, whatever `batch_fraction` is. Changes nothing, not
+        even the state of random generators.
 
         Args:
             x: array `(batch, ...)`, or a nest of them.

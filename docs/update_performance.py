@@ -1,0 +1,271 @@
+"""Writes docs/performance.md from the benchmarks' committed results.
+
+    python docs/update_performance.py
+
+The results are those of `benchmarks/`, which the page names; what it says of
+them is computed here. Backends without results are left out.
+"""
+
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from runs import table
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "performance.md"
+RESULTS = ROOT / "benchmarks" / "results"
+TOLERATED = 1.05  # times the limit
+CHEAP = 1.35  # times plain training
+FEW = 0.05  # of a guided step
+SHARES = ("1/2", "1/4", "1/8")
+
+
+def results(pattern):
+    found = [json.loads(f.read_text()) for f in sorted(RESULTS.glob(pattern))]
+    return sorted(found, key=lambda r: (r["backend"], kept(r)))
+
+
+def kept(result):
+    return bool(result.get("keep_memory"))
+
+
+def title(result):
+    backend = result["backend"]
+    memory = ", memory kept" if kept(result) else ""
+    return f"{backend} {result['versions'][backend]}{memory}"
+
+
+def networks(result):
+    """The lines of each network, by what was measured."""
+    found = {}
+    for row in result["rows"]:
+        found.setdefault(row["network"], {})[row["what"]] = row
+    return found
+
+
+def limit(rows):
+    """What a guided step cannot do without, in plain steps."""
+    parts = ("plain", "pass: saliency", "pass: gradient")
+    milliseconds = [rows[part]["median_ms"] for part in parts]
+    return sum(milliseconds) / milliseconds[0]
+
+
+def share(rows, part):
+    return rows[f"pass: {part}"]["median_ms"] / rows["guided"]["median_ms"]
+
+
+def times(row):
+    spread = "–".join(
+        f"{row[end] / row['median_ms'] * row['times_plain']:.2f}"
+        for end in ("min_ms", "max_ms")
+    )
+    return f"{row['times_plain']:.2f} ({spread})"
+
+
+def steps(result):
+    lines = []
+    for name, rows in networks(result).items():
+        economical = [
+            times(rows[f"guided, batch_fraction={part}"]) for part in SHARES
+        ]
+        lines.append(
+            [
+                name,
+                f"{rows['plain']['median_ms']:.1f} ms",
+                times(rows["guided"]),
+                f"{limit(rows):.2f}",
+                *economical,
+                f"{rows['guided, kl_weight=0']['times_plain']:.2f}",
+                f"{share(rows, 'masking'):.1%}",
+                f"{share(rows, 'divergence'):.1%}",
+            ]
+        )
+    head = [
+        "",
+        "plain step",
+        "guided / plain",
+        "limit",
+        *(f"{part} of each batch" for part in SHARES),
+        "kl_weight=0",
+        "masking",
+        "divergence",
+    ]
+    return table(head, lines)
+
+
+def first_steps(result):
+    lines = []
+    for name, rows in networks(result).items():
+        plain, guided = (rows[k]["first_fit_s"] for k in ("plain", "guided"))
+        lines.append(
+            [
+                name,
+                f"{plain:.1f} s",
+                f"{guided / plain:.2f}",
+                f"{rows['plain']['samples_per_s']:,.0f}",
+                f"{rows['guided']['samples_per_s']:,.0f}",
+                *memory(rows),
+            ]
+        )
+    head = [
+        *("", "first plain fit", "first guided / plain"),
+        *("samples / s, plain", "guided"),
+    ]
+    head += ["peak memory, guided / plain"] if memory(rows) else []
+    return table(head, lines)
+
+
+def memory(rows):
+    if not rows["plain"].get("peak_mib"):
+        return []
+    return [f"{rows['guided']['peak_mib'] / rows['plain']['peak_mib']:.2f}"]
+
+
+def verdict(found):
+    """For which networks and backends the limits are kept, counted."""
+    over, dear, masking = [], [], []
+    for result in found:
+        for name, rows in networks(result).items():
+            which = f"{name} on {title(result)}"
+            ratio = rows["guided"]["times_plain"] / limit(rows)
+            if ratio > TOLERATED:
+                over.append(f"{which} ({ratio:.2f} × the limit)")
+            quarter = rows["guided, batch_fraction=1/4"]["times_plain"]
+            if quarter > CHEAP:
+                dear.append(f"{which} ({quarter:.2f})")
+            if share(rows, "masking") > FEW:
+                masking.append(f"{which} ({share(rows, 'masking'):.1%})")
+    total = sum(len(networks(result)) for result in found)
+    return "\n".join(
+        f"- {text}, but for {len(names)} of {total}: {', '.join(names)}."
+        if names
+        else f"- {text}: in all {total} cases."
+        for text, names in (
+            (f"Guided at most {TOLERATED} times its limit", over),
+            (f"A quarter of each batch at most {CHEAP} × plain", dear),
+            (f"Masking at most {FEW:.0%} of a guided step", masking),
+        )
+    )
+
+
+def direct(found):
+    """Against the same step as one would write it in PyTorch."""
+    network = "MNIST CNN, 256"
+    rows = {title(r): networks(r).get(network) for r in found}
+    own = next((r for r in rows.values() if r and "direct, loop" in r), None)
+    if own is None:
+        return ""
+    lines = []
+    for name in ("direct, plain", "direct, loop", "direct, at once"):
+        cells = [f"{own[name]['median_ms']:.0f} ms", "", ""]
+        lines.append([f"PyTorch, {name}", *cells])
+    for backend, of in rows.items():
+        if of is None:
+            continue
+        for what in ("guided", "guided, batch_fraction=1/4"):
+            took = of[what]["median_ms"]
+            against = (
+                f"{own[f'direct, {how}']['median_ms'] / took:.2f} ×"
+                for how in ("loop", "at once")
+            )
+            lines.append([f"{backend}, {what}", f"{took:.0f} ms", *against])
+    head = ["", "a step", "as fast as the loop", "as fast as at once"]
+    return "\n\n".join(
+        [
+            "## Beside a step written by hand",
+            "Algorithm 1 written directly in PyTorch "
+            "([benchmarks/direct.py](../benchmarks/direct.py)), random values "
+            "put in sample by sample in a loop, as published, or for the whole "
+            f"batch at once; {network}. Only what is on one backend was "
+            "measured in one process.",
+            table(head, lines),
+        ]
+    )
+
+
+def steady():
+    lines = []
+    for result in results("steady-*.json"):
+        held = result["held_mib"]
+        imports = sorted(result["import_ms"])
+        lines.append(
+            [
+                title(result),
+                f"{imports[len(imports) // 2]:.0f} ms",
+                " → ".join(f"{mib:.0f}" for mib in held),
+            ]
+        )
+    if not lines:
+        return ""
+    head = ["", "`import keras_sgt` after keras", "memory held, MiB"]
+    return "\n\n".join(
+        [
+            "## What should go unnoticed",
+            "The median of several imports, and the memory that the process "
+            "holds after each quarter of 2,000 guided steps "
+            "([benchmarks/steady.py](../benchmarks/steady.py)).",
+            table(head, lines),
+        ]
+    )
+
+
+def selection():
+    lines = []
+    for result in results("selection-*.json"):
+        for row in result["rows"]:
+            lines.append(
+                [
+                    "{}, {:,} of {:,}".format(title(result), *row["shape"])
+                    + (", half zero" if row["half_zero"] else ""),
+                    row["method"],
+                    "yes" if row["exact"] else "no",
+                    f"{row['median_ms']:.2f} ms",
+                    f"{row['times_ours']:.2f}",
+                ]
+            )
+    if not lines:
+        return ""
+    return "\n\n".join(
+        [
+            "## Selection of the k lowest",
+            "Half of each row, samples of so many features. *Exact*: exactly k "
+            "a row, the first of equals first ([benchmarks/selection.py]"
+            "(../benchmarks/selection.py)).",
+            table(["", "by", "exact", "median", "times ours"], lines),
+        ]
+    )
+
+
+def page():
+    found = results("run*.json")
+    machine = found[0]["machine"]
+    parts = [
+        "# What guided training costs",
+        "Written by `docs/update_performance.py` from `benchmarks/results/`. "
+        f"Medians of interleaved rounds on {machine}, least and greatest "
+        "round in brackets; the machine is shared, so compare within a row. "
+        "*Limit*: what a guided step cannot do without, in plain steps: the "
+        "plain step itself, the saliency pass, and forward and backward for "
+        "the masked batch, each measured by itself in the same process. A step "
+        "can be below it, where it computes once what the passes have in "
+        "common. *Masking* (ranking, selection, random numbers, replacement) "
+        "and *divergence* are shares of the guided step. The networks are "
+        "those of `examples/networks.py`, with the batch size.",
+        verdict(found),
+    ]
+    for result in found:
+        parts += [f"## {title(result)}", steps(result), first_steps(result)]
+        keep = " --keep-memory" if kept(result) else ""
+        parts.append(
+            f"`KERAS_BACKEND={result['backend']} python benchmarks/run.py "
+            f"--rounds {result['rounds']} --seconds {result['seconds']}{keep}`"
+        )
+    parts += [direct(found), steady(), selection()]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
+    print(f"wrote {PAGE.name}")
