@@ -25,6 +25,7 @@ NETWORKS = {
     "transformer": networks.text_transformer,
 }
 PADDING, UNKNOWN = 0, 1
+TEST = 1000  # texts at most
 
 
 def splits(name, train_samples, test_samples):
@@ -148,7 +149,7 @@ def arguments(argv):
         help="text file of pretrained embeddings, as of word_vectors.py",
     )
     parser.add_argument("--train-samples", type=int, help="default: all")
-    parser.add_argument("--test-samples", type=int, default=1000)
+    parser.add_argument("--test-samples", type=int, default=TEST)
     parser.add_argument(
         "--ranking",
         choices=["absolute", "signed"],
@@ -162,6 +163,17 @@ def arguments(argv):
         args.seeds, args.epochs, args.length = [0], 2, min(args.length, 100)
         args.train_samples, args.test_samples = 400, 50
     return args
+
+
+def named(args, ids):
+    """What else tells a run from others in the table."""
+    text = f"{args.length} words of {len(ids)}, width {args.width}, "
+    text += f"{args.ranking} ranking"
+    if args.vectors:
+        text += f", {args.vectors.name}"
+    if args.test_samples != TEST:
+        text += f", {args.test_samples} test texts"
+    return text
 
 
 def main(argv=None):
@@ -196,9 +208,7 @@ def main(argv=None):
             functools.partial(measure, reader, data[-1]),
             args,
             table,
-            options=f"{args.length} words of {len(ids)}, width {args.width}, "
-            f"{args.ranking} ranking"
-            + (f", {args.vectors.name}" if args.vectors else ""),
+            options=named(args, ids),
         )
     shown = ["comprehensiveness", "sufficiency"]
     if data[-1].truth is not None:

@@ -189,12 +189,11 @@ def test_patience_keeps_the_epoch_that_validates_best(example):
     build = functools.partial(example("networks").mlp, 4)
     # Noise: what one epoch gains in validation, the next may lose.
     train, valid = points(0), points(1)
+    call = ["--batch-size", "100", "--learning-rate", "0.1"]
+    args = tabular.arguments([*SMALL, "traditional", *call])
+    training = runner.Training("traditional", build, None, args)
     found = []
-    for *option, epochs in ("1", "2", "3", "4", ("--patience", "4", "4")):
-        call = [*SMALL, "traditional", "--batch-size", "100", *option]
-        call += ["--epochs", epochs, "--learning-rate", "0.1"]
-        args = tabular.arguments(call)
-        training = runner.Training("traditional", build, None, args)
+    for args.epochs, args.patience in ((1, 0), (2, 0), (3, 0), (4, 0), (4, 4)):
         of = [training.fit(seed, train, valid) for seed in range(4)]
         found.append([fit["valid_accuracy"] for fit in of])
     *each, kept = np.array(found)
@@ -223,6 +222,18 @@ def test_language(example, tmp_path):
     assert float(row["divergence"]) > 0
     assert float(row["comprehensiveness"]) != float(row["sufficiency"])
     assert 0 < float(row["token_auprc"]) < 1
+
+
+def test_runs_on_other_test_texts_are_other_runs(example):
+    language = example("language")
+    usual, fewer, more = (
+        language.named(language.arguments(list(call)), {})
+        for call in ((), ("--test-samples", "300"), ("--test-samples", "3000"))
+    )
+    assert usual == "400 words of 0, width 100, absolute ranking"
+    assert (fewer, more) == tuple(
+        f"{usual}, {n} test texts" for n in (300, 3000)
+    )
 
 
 def test_language_measures_what_the_deciding_word_does(example):
