@@ -460,18 +460,19 @@ def reproduced(task):
         )
     start = (
         f"The paper's result on {TEXTS[task]}, comprehensiveness up and "
-        "sufficiency down for all three methods at an accuracy that falls by "
-        "1.5 points at most, "
+        "sufficiency down for all three methods, "
     )
     if all(agree):
         start += "was reproduced here"
     elif any(agree):
-        start += "was reproduced here with some settings only"
+        start += "was reproduced here with some settings alone"
     else:
         start += "did not reproduce here"
-    start += ". Where words picked at random "
-    start += "suffice better too, it is the network that needs fewer words, "
-    start += "not its relevance that names better ones."
+    start += (
+        " (where accuracy was to fall by 1.5 points at most). Where words "
+        "picked at random suffice better too, it is the network that needs "
+        "fewer words, not its relevance that names better ones."
+    )
     return "\n".join([f"{start}\n", *parts])
 
 
@@ -492,9 +493,9 @@ def language():
 
 LANGUAGE = """A bidirectional LSTM whose states are averaged; relevance by \
 magnitude, tokens deleted, the mean of five shares. Movies: 1,600 reviews of \
-their first 400 words. e-SNLI: pairs of its development set to train with, \
-of its test set to validate, and of those with highlights to test (its \
-training set is not at hand). *Word vectors*: embeddings start from vectors \
+their first 400 words. e-SNLI, of three classes: pairs of its development set to \
+train with, of its test set to validate, and of those with highlights to test \
+(its training set is not at hand). *Word vectors*: embeddings start from vectors \
 learnt from reviews of IMDb, without labels (`examples/word_vectors.py`; the \
 paper's start from GloVe's); *alone*: they are learnt from the texts \
 themselves. Mean ± standard deviation over seeds.
