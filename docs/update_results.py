@@ -493,12 +493,12 @@ def language():
 
 LANGUAGE = """A bidirectional LSTM whose states are averaged; relevance by \
 magnitude, tokens deleted, the mean of five shares. Movies: 1,600 reviews of \
-their first 400 words. e-SNLI, of three classes: pairs of its development set to \
-train with, of its test set to validate, and of those with highlights to test \
-(its training set is not at hand). *Word vectors*: embeddings start from vectors \
-learnt from reviews of IMDb, without labels (`examples/word_vectors.py`; the \
-paper's start from GloVe's); *alone*: they are learnt from the texts \
-themselves. Mean ± standard deviation over seeds.
+their first 400 words. e-SNLI, of three classes: pairs of its development set \
+to train with, of its test set to validate, and of those with highlights to \
+test (its training set is not at hand). *Word vectors*: embeddings start from \
+vectors learnt from reviews of IMDb, without labels \
+(`examples/word_vectors.py`; the paper's start from GloVe's); *alone*: they \
+are learnt from the texts themselves. Mean ± standard deviation over seeds.
 
 How the second setting of Movies was found: with one seed each, word vectors \
 and λ = 1 or 0.3 were 2.5 and 3 points less accurate in validation than \
