@@ -186,6 +186,7 @@ class SaliencyGuidedModel(keras.Model):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         # Once, so that both passes are given the same tensors.
         x, y = keras.tree.map_structure(_tensor, (x, y))
+        self._build(x)
         data = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
         with backend.shared_forward(self):
             masked, state = self._mask_and_state(x, y, sample_weight, state)
@@ -254,11 +255,15 @@ class SaliencyGuidedModel(keras.Model):
             )
         x, y = keras.tree.map_structure(_tensor, (x, y))
         self.masking.check_inputs(x, self)
-        if not self.built:
-            self._predict(x, training=False)
+        self._build(x)
         with keras.StatelessScope():
             masked = self._mask(x, y, None, state_mapping=[])
         return keras.tree.map_structure(ops.convert_to_numpy, masked)
+
+    def _build(self, x):
+        # On TensorFlow the first step builds: not to be done amid a gradient.
+        if not self.built:
+            self._predict(x, training=False)
 
     def _mask_and_state(self, x, y, sample_weight, state):
         if self._class_weighted:

@@ -209,6 +209,18 @@ def test_a_layer_that_holds_the_embedding(texts):
         guided(model, layer="both", replacement=30)
 
 
+def test_a_model_that_the_first_step_builds(texts):
+    unbuilt = keras.Sequential(
+        [
+            layers.Embedding(VOCABULARY, WIDTH, "normal", mask_zero=True),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(CLASSES),
+        ]
+    )
+    logs = guided(unbuilt).fit(*texts, verbose=0).history
+    assert logs["divergence"][0] > 0
+
+
 class TestBadInput:
     def test_an_embedding_of_two_texts(self, texts):
         ids, y = texts
