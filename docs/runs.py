@@ -123,3 +123,102 @@ def table(head, rows):
 
 def kinds_of(rows):
     return [kind for kind in KINDS if any(r["training"] == kind for r in rows)]
+
+
+NETWORKS = {
+    "lstm": "LSTM",
+    "input-cell attention": "LSTM + input-cell attention",
+    "tcn": "TCN",
+    "transformer": "Transformer",
+}
+
+
+def once(rows):
+    """One line for each trained network, whatever the methods."""
+    first = {}
+    for row in rows:
+        key = (row["task"], row["network"], row["training"], row["seed"])
+        first.setdefault(key, row)
+    return list(first.values())
+
+
+def circumstances(rows):
+    seeds = len({row["seed"] for row in rows})
+    keys = ("versions", "machine")
+    where = "; ".join(sorted({", ".join(r[k] for k in keys) for r in rows}))
+    return f"{seeds} seeds; {where}"
+
+
+def costs(rows):
+    """Accuracy and seconds of each training."""
+    networks = once(rows)
+    lines = []
+    for name in dict.fromkeys(row["network"] for row in rows):
+        for kind in kinds_of(rows):
+            where = {"network": name, "training": kind}
+            lines.append(
+                [
+                    f"{NETWORKS.get(name, name)}, {kind}",
+                    spread(values(networks, "accuracy", **where)),
+                    spread(values(networks, "valid_accuracy", **where)),
+                    spread(values(networks, "train_seconds", **where), 0),
+                ]
+            )
+    head = ["", "test accuracy", "validation accuracy", "training seconds"]
+    return table(head, [line for line in lines if line[1]])
+
+
+PAIRS = (
+    ("guided", "traditional"),
+    ("random mask", "traditional"),
+    ("guided", "random mask"),
+    ("guided absolute", "traditional"),
+)
+
+
+def by_method(rows, measures, methods):
+    """A line for each method and training, a column for each measure."""
+    lines = []
+    for method in methods:
+        for kind in kinds_of(rows):
+            where = {"method": method, "training": kind}
+            cells = [spread(values(rows, m, **where)) for m in measures]
+            if any(cells):
+                lines.append([f"{method}, {kind}", *cells])
+    return table(["", *(ARROWS[m] for m in measures)], lines)
+
+
+def of_seeds(rows, measure, method, kind, other):
+    """Differences by seed."""
+    found = collections.defaultdict(dict)
+    for row in rows:
+        if row["method"] == method and row[measure] not in ("", "nan"):
+            found[row["seed"]][row["training"]] = float(row[measure])
+    return Difference(
+        [
+            (seed, of[other], of[kind])
+            for seed, of in found.items()
+            if {other, kind} <= set(of)
+        ]
+    )
+
+
+def better(rows, measure, kind, other, methods, lower):
+    """For how many methods a training is better; clearly better; worse."""
+    sign = -1 if lower else 1
+    found = [of_seeds(rows, measure, m, kind, other) for m in methods]
+    return (
+        sum(sign * of.mean > 0 for of in found),
+        sum(sign * of.clear > 0 for of in found),
+        sum(sign * of.clear < 0 for of in found),
+    )
+
+
+def by_training(rows, measure, method):
+    """The means over seeds of one method."""
+    return {
+        kind: statistics.mean(
+            values(rows, measure, method=method, training=kind)
+        )
+        for kind in kinds_of(rows)
+    }
