@@ -1,6 +1,7 @@
 """Comparisons from the command line: `python -m keras_sgt compare --help`."""
 
 import argparse
+import os
 import pathlib
 import sys
 import zipfile
@@ -16,13 +17,32 @@ DATA = (
     "optionally truth (which features matter, shaped like x), class_names, "
     "feature_names and token_names (arrays of text)"
 )
+WORKFLOW = """\
+example, from Python to a page:
+  plain.save("plain.keras")          # trained by model.fit
+  model.save("guided.keras")         # trained by SaliencyGuidedModel(model)
+  numpy.savez("test.npz", x=x_test, y=y_test)
+
+  python -m keras_sgt compare plain.keras guided.keras \\
+      --data test.npz --out report.html
+
+Then open report.html in a browser. All options:
+  python -m keras_sgt compare --help
+"""
+FROM_LOGITS = {"auto": "auto", "yes": True, "no": False}
 NAMES = ("class_names", "feature_names", "token_names")
 
 
 def parser():
     top = argparse.ArgumentParser(
         prog="python -m keras_sgt",
-        description="Saliency guided training for Keras 3.",
+        description=(
+            "Saliency guided training for Keras 3: models whose gradients "
+            "show their reasons. Trains nothing itself; it compares models "
+            "that are on disk."
+        ),
+        epilog=WORKFLOW,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument(
         "--version", action="version", version=keras_sgt.__version__
@@ -61,6 +81,12 @@ def parser():
         choices=("auto", *registry.DOMAINS),
         help="the kind of data (default: told by the axes of x)",
     )
+    compare.add_argument(
+        "--from-logits",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="whether models give logits (default: told by the last layer)",
+    )
     compare.add_argument("--samples", type=int, default=24, help="in pictures")
     compare.add_argument("--batch-size", type=int, default=64)
     compare.add_argument(
@@ -73,11 +99,8 @@ def parser():
 
 
 def run_compare(options):
+    check_paths(options)
     out = pathlib.Path(options.out)
-    if out.suffix != ".html":
-        raise ValueError(f"--out has to end in .html. Received: {out}")
-    if not out.parent.is_dir():
-        raise ValueError(f"--out: there is no folder {out.parent}")
     arrays = load_data(options.data)
     models = load_models(options.models)
     result = keras_sgt.compare(
@@ -88,10 +111,11 @@ def run_compare(options):
         measures=options.measures,
         truth=arrays.get("truth"),
         domain=options.domain,
+        from_logits=FROM_LOGITS[options.from_logits],
         samples=options.samples,
         batch_size=options.batch_size,
         cache=options.cache,
-        **{name: arrays[name].tolist() for name in NAMES if name in arrays},
+        **{name: texts(arrays, name) for name in NAMES if name in arrays},
     )
     print(result)
     result.save(out)
@@ -100,12 +124,47 @@ def run_compare(options):
     print(f"wrote {out}")
 
 
+def check_paths(options):
+    """Refuses what could not be written, before the work."""
+    out = pathlib.Path(options.out)
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--out has to end in .html. Received: {out}")
+    for name in ("out", "csv"):
+        path = getattr(options, name)
+        if path is None:
+            continue
+        path = pathlib.Path(path)
+        if path.is_dir():
+            raise ValueError(f"--{name} has to be a file; {path} is a folder")
+        if not path.parent.is_dir():
+            raise ValueError(f"--{name}: there is no folder {path.parent}")
+        if not os.access(path.parent, os.W_OK):
+            raise ValueError(f"--{name}: cannot write into {path.parent}")
+    if options.cache and pathlib.Path(options.cache).is_file():
+        raise ValueError(f"--cache has to be a folder; {options.cache} is not")
+    for name in ("samples", "batch_size"):
+        if getattr(options, name) < 1:
+            raise ValueError(
+                f"--{name.replace('_', '-')} has to be 1 or more. Received: "
+                f"{getattr(options, name)}"
+            )
+
+
+def texts(arrays, name):
+    """A list of names, from an array of text."""
+    found = arrays[name].tolist()
+    if not isinstance(found, list):
+        raise ValueError(f"{name} has to be a list of text. Received: {found}")
+    return found
+
+
 def load_data(file):
     """The arrays of an .npz file; it may hold no pickled objects."""
     try:
-        with np.load(file, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it is a single array")
+        archive = np.load(file, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise ValueError("it is a single array")
+        with archive:
             arrays = {key: archive[key] for key in archive.files}
     except FileNotFoundError:
         raise ValueError(f"--data: there is no file {file}") from None
@@ -133,7 +192,7 @@ def load_models(files):
             raise ValueError(f"There is no model {file}")
         try:
             models[name] = keras.models.load_model(file, safe_mode=True)
-        except (ValueError, TypeError, OSError, KeyError) as error:
+        except Exception as error:  # a file of anyone may fail in any way
             raise ValueError(f"{file} does not load: {error}") from error
     return models
 
@@ -142,7 +201,7 @@ def main(arguments=None):
     options = parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

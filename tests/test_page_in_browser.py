@@ -109,6 +109,14 @@ def pages(tmp_path_factory):
     return folder
 
 
+def settle(page):
+    """Waits until what is due has been painted."""
+    page.evaluate(
+        "new Promise(done => requestAnimationFrame("
+        "() => requestAnimationFrame(done)))"
+    )
+
+
 @pytest.fixture
 def opened(browser, pages):
     """Opens a page; what the console says and what is asked for fail it."""
@@ -125,6 +133,9 @@ def opened(browser, pages):
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto((pages / f"{name}.html").as_uri())
+        page.locator(".sample").first.scroll_into_view_if_needed()
+        page.wait_for_selector(".sample .views", state="attached")
+        settle(page)
         return page
 
     yield opening
@@ -137,12 +148,15 @@ def opened(browser, pages):
 @pytest.mark.parametrize("width", [390, 1280])
 def test_shows_every_sample(opened, domain, width):
     page = opened(domain, width, "dark" if width == 390 else "light")
-    assert page.locator(".sample").count() == len(DOMAINS[domain]()[2])
+    assert page.locator(".sample").count() == (12 if domain == "images" else 9)
     assert page.locator("table.numbers tbody tr").count() == 6
     assert page.locator(".plot svg").count() >= 1
     # Nothing but what scrolls by itself is wider than the window.
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= width
+    page.locator(".sample").last.scroll_into_view_if_needed()
+    last = page.locator(".sample").last.locator(".views")
+    last.wait_for(state="attached")  # filled as it comes into view
     if SCREENSHOTS:
         path = pathlib.Path(SCREENSHOTS) / f"{domain}-{width}.png"
         page.screenshot(path=path, full_page=True)
@@ -154,6 +168,7 @@ PIXELS = """canvas => Array.from(canvas.getContext("2d").getImageData(
 
 def slide(page, control, value):
     page.locator(control).fill(str(value))
+    settle(page)
 
 
 def test_sliders_change_the_pictures(opened):
@@ -196,19 +211,76 @@ def test_filters_and_sorts(opened):
 
     assert order() == [str(i) for i in range(12)]
     page.select_option("#sort", "0")
-    assert order() != [str(i) for i in range(12)]
-    assert sorted(order(), key=int) == [str(i) for i in range(12)]
+    highest_first = order()
+    assert highest_first != [str(i) for i in range(12)]
+    assert sorted(highest_first, key=int) == [str(i) for i in range(12)]
+    values = page.evaluate("data.sorts[0].values")
+    sizes = [values[int(i)] for i in highest_first]
+    assert sizes == sorted(values, reverse=True)
+    page.select_option("#order", "1")
+    assert [values[int(i)] for i in order()] == sorted(values)
+
+
+def test_models_stand_side_by_side_and_can_be_hidden(opened):
+    page = opened("images")
+    card = page.locator(".sample").first
+    cells = card.locator(".views figure")
+    boxes = [cell.bounding_box() for cell in cells.all()]
+    assert len(boxes) == 4  # two methods, two models
+    assert boxes[0]["y"] == boxes[1]["y"] < boxes[2]["y"] == boxes[3]["y"]
+    assert boxes[0]["x"] == boxes[2]["x"] < boxes[1]["x"] == boxes[3]["x"]
+    page.uncheck("#models-1")
+    page.uncheck("#methods-1")
+    kept = [cell for cell in cells.all() if cell.is_visible()]
+    assert len(kept) == 1
+    assert "traditional" in kept[0].text_content()
+    # Cards that are filled later obey too.
+    page.locator(".sample").last.scroll_into_view_if_needed()
+    last = page.locator(".sample").last.locator(".views figure")
+    last.first.wait_for(state="visible")
+    assert sum(cell.is_visible() for cell in last.all()) == 1
+
+
+def test_cards_out_of_view_wait(opened):
+    page = opened("series")
+    filled = page.locator(".sample:has(.views)")
+    assert 0 < filled.count() < page.locator(".sample").count()
+
+
+def test_the_table_keeps_its_names_on_a_phone(opened):
+    page = opened("images", 390)
+    name = page.locator(".numbers tbody th").nth(1)
+    before = name.bounding_box()["x"]
+    page.evaluate("document.querySelector('.wide').scrollLeft = 200")
+    assert name.bounding_box()["x"] == pytest.approx(before, abs=1)
+    assert (
+        page.locator(".numbers td span")
+        .nth(0)
+        .evaluate("span => getComputedStyle(span).display")
+        == "block"
+    )
+
+
+def test_what_has_no_sign_says_so(opened):
+    page = opened("images")
+    titles = page.locator(".sample").first.locator("h4").all_text_contents()
+    assert titles[0] == "gradient"
+    assert titles[1] == "random magnitudes only, neither for nor against"
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_the_keyboard_reaches_all_controls(opened, domain):
     page = opened(domain)
+    page.select_option("#sort", "0")  # there is an order only then
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    page.mouse.click(1, 1)  # from the top
     controls = set(
         page.locator("select, input").evaluate_all("all => all.map(c => c.id)")
     )
+    assert {"models-1", "methods-0", "order"} <= controls
     assert {"class", "correct", "sort", "curve-method"} <= controls
     reached = set()
-    for _ in range(len(controls) + 3):
+    for _ in range(len(controls) + 4):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id"))
     assert controls <= reached
@@ -230,6 +302,26 @@ def test_words_tell_their_number_and_are_not_markup(opened):
     )
 
 
+def test_words_are_read_by_keyboard_and_touch(opened):
+    page = opened("text")
+    words = page.locator(".words").first.locator("span")
+    said = page.locator(".said").first
+
+    def told(i):
+        word = words.nth(i)
+        number = word.get_attribute("title")
+        return f"{word.text_content()}: {number}" == said.text_content()
+
+    words.first.focus()
+    assert told(0)
+    page.keyboard.press("ArrowRight")
+    assert told(1)
+    words.nth(4).click()
+    assert told(4)
+    # One stop of the Tab key for each text.
+    assert page.locator(".words").first.locator("[tabindex='0']").count() == 1
+
+
 def test_names_of_columns_are_text(opened):
     page = opened("table")
     assert "gain <b>" in page.locator(".bars td").all_text_contents()
@@ -244,6 +336,11 @@ def test_names_of_columns_are_text(opened):
 
 def test_the_true_box_is_drawn(opened):
     page = opened("series")
-    map_ = page.locator(".sample figure canvas").nth(1)
+    map_ = page.locator(".sample canvas.map").first
     pixels = np.reshape(map_.evaluate(PIXELS), (-1, 4))
     assert (pixels[:, :3] == 0x11).all(1).any()
+    # The signals are as wide as the map that they stand above.
+    signals = page.locator(".sample canvas.signals").first.bounding_box()
+    box = map_.bounding_box()
+    assert (signals["x"], signals["width"]) == (box["x"], box["width"])
+    assert signals["y"] + signals["height"] <= box["y"]

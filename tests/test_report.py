@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import pathlib
 import re
 import signal
 import subprocess
@@ -33,17 +32,23 @@ def classifier(shape, seed=0, classes=3):
     )
 
 
-def reader(seed=0):
+def reader(seed=0, length=6):
     keras.utils.set_random_seed(seed)
     model = keras.Sequential(
         [
-            keras.Input((6,), dtype="int32"),
+            keras.Input((length,), dtype="int32"),
             layers.Embedding(9, 4),
             layers.GlobalAveragePooling1D(),
             layers.Dense(1, "sigmoid"),
         ]
     )
     return model
+
+
+def content_of(path):
+    """What a page's script is given to draw."""
+    text = path.read_text().split('id="data">')[1]
+    return json.loads(text.split("</script>")[0])
 
 
 def images(n=20):
@@ -104,7 +109,7 @@ class TestNumbers:
             == ("b", "gradient", "gini")
         ]
         assert row["value"] == pytest.approx(np.mean(values), rel=1e-5)
-        half = np.std(values, ddof=1) / 3**0.5
+        half = 4.303 * np.std(values, ddof=1) / 3**0.5  # Student's t of 2
         assert row["high"] - row["value"] == pytest.approx(half, rel=1e-4)
         assert row["n"] == 3
         assert "seeds [7, 8, 9]" in str(result)
@@ -136,7 +141,7 @@ class TestNumbers:
         models, x, y, options = compared((7, 5))
         truth = np.zeros(x.shape, bool)
         truth[:, 2:5, 1:3] = True
-        options["methods"] = ["gradient"]
+        options.update(methods=["gradient"], measures=["aup", "aur"])
         result = keras_sgt.compare(models, x, y, truth=truth, **options)
         maps = attribution.Gradient(models["plain"])(x)
         expected = evaluation.weighted_precision_recall(maps, truth)
@@ -147,6 +152,9 @@ class TestNumbers:
         }
         assert found["aup"] == pytest.approx(expected.aup, rel=1e-4)
         assert found["aur"] == pytest.approx(expected.aur, rel=1e-4)
+        for row in result.rows:
+            assert row["low"] <= row["value"] <= row["high"]
+            assert row["n"] == 20
 
     def test_logits_are_told_by_their_sums(self):
         models, x, y, options = compared()
@@ -166,11 +174,154 @@ class TestNumbers:
         }
         assert by_model["softmax"] == by_model["logits"]
 
+    def test_a_single_logit_is_told_by_its_layer(self):
+        model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+        model.set_weights([np.full((4, 1), 0.1), np.zeros(1)])
+        x = RNG.random((12, 4))  # the outputs lie in [0, 1]
+        options = {"methods": ["gradient"], "measures": ["deletion"]}
+        found = [
+            keras_sgt.compare(
+                {"a": model},
+                x,
+                np.ones(12),
+                from_logits=told,
+                verbose=0,
+                **options,
+            ).to_json()
+            for told in ("auto", True)
+        ]
+        assert found[0] == found[1]
+
+    def test_numbers_become_floats(self):
+        x, y = images()
+        model = classifier((8, 8, 1))
+        options = {"methods": ["gradient"], "measures": ["gini"], "verbose": 0}
+        bytes_ = (255 * x).astype("uint8")
+        found = [
+            keras_sgt.compare({"a": model}, given, y, **options).to_json()
+            for given in (bytes_, bytes_.astype("float32"))
+        ]
+        assert found[0] == found[1]
+        table = RNG.integers(0, 5, (20, 8))
+        result = keras_sgt.compare(
+            {"a": classifier((8,))}, table, y, domain="table", **options
+        )
+        assert result.x.dtype == "float32"
+
+    def test_texts_without_a_rationale_do_not_count(self):
+        x = RNG.integers(1, 9, (10, 6)).astype("int32")
+        truth = np.zeros(x.shape, bool)
+        truth[:4, 1] = True
+        model = reader()
+        result = keras_sgt.compare(
+            {"a": model},
+            x,
+            np.arange(10) % 2,
+            ["gradient"],
+            ["token_auprc"],
+            truth,
+            verbose=0,
+        )
+        maps = abs(attribution.Gradient(model)(x[:4]))
+        expected = evaluation.token_auprc(maps, truth[:4]).value
+        assert result.rows[1]["value"] == pytest.approx(expected)
+        assert result.rows[1]["n"] == 4
+
+
+class TestBest:
+    def compared(self, bad=False):
+        """Two models of which one is clearly more accurate, or alike."""
+        x = RNG.normal(size=(60, 4)).astype("float32")
+        models = {}
+        for name, scale in (("good", 1), ("other", -1 if bad else 1)):
+            models[name] = classifier((4,), classes=2)
+            kernel = scale * np.array([[-9, 9], [0, 0], [0, 0], [0, 0]])
+            models[name].set_weights([kernel, np.zeros(2)])
+        return keras_sgt.compare(
+            models,
+            x,
+            (x[:, 0] > 0).astype(int),
+            ["gradient", "input_x_gradient"],
+            ["accuracy_drop"],
+            verbose=0,
+        )
+
+    def test_is_no_inaccurate_model(self):
+        result = self.compared(bad=True)
+        assert result.best("accuracy") == [("good", None)]
+        rows = {(r["model"], r["method"], r["measure"]): r for r in result.rows}
+        drops = [
+            rows[model, "gradient", "accuracy_drop"]["value"]
+            for model in ("good", "other")
+        ]
+        assert drops[1] < drops[0]  # who is always wrong loses nothing
+        assert "other" not in dict(result.best("accuracy_drop"))
+        assert "at most 0.02 below" in str(result)
+
+    def test_is_none_where_chance_tells(self):
+        result = self.compared()
+        assert result.best("accuracy") == []
+        assert result.best("accuracy_drop") == []
+        assert "*" not in str(result).split("In brackets")[0]
+
 
 @pytest.fixture(scope="module")
 def result():
     models, x, y, options = compared()
+    options["measures"] = ["accuracy_drop", "insertion", "gini"]
     return keras_sgt.compare(models, x, y, **options)
+
+
+def inside(figure):
+    """All that is drawn lies within the figure."""
+    figure.draw_without_rendering()
+    box = figure.bbox
+    for ax in figure.axes:
+        found = ax.get_tightbbox()
+        if found is None:
+            continue
+        for own, whole in zip(found.min, box.min):
+            assert own >= whole - 1
+        for own, whole in zip(found.max, box.max):
+            assert own <= whole + 1
+
+
+class TestFigures:
+    def test_signals_stand_above_their_map(self):
+        x = RNG.normal(size=(20, 3))
+        ax = keras_sgt.report.plot_series(x, x)
+        inside(ax.figure)
+        (above,) = [a for a in ax.figure.axes if a is not ax]
+        ends = [a.get_window_extent() for a in (ax, above)]
+        assert ends[0].y1 <= ends[1].y0
+        assert ends[0].x0 == pytest.approx(ends[1].x0)
+        assert ends[0].x1 == pytest.approx(ends[1].x1)
+
+    @pytest.mark.parametrize("size", [None, (3, 1.2)])
+    def test_words_do_not_overlap(self, size):
+        from matplotlib import pyplot
+
+        words = ["a", "quite", "long", "$5", "<b>wide</b>", "映画", "on"] * 8
+        ax = None if size is None else pyplot.subplots(figsize=size)[1]
+        ax = keras_sgt.report.plot_tokens(words, np.arange(len(words)), ax=ax)
+        inside(ax.figure)
+        boxes = [text.get_window_extent() for text in ax.texts]
+        for i, one in enumerate(boxes):
+            assert not any(one.overlaps(other) for other in boxes[i + 1 :])
+        if size is None:
+            assert len(boxes) == len(words)
+        else:
+            assert re.fullmatch(r"… \d+ more", ax.texts[-1].get_text())
+
+    def test_images_without_channels(self):
+        maps = RNG.normal(size=(2, 8, 8))
+        keras_sgt.report.plot_maps(maps, RNG.random((2, 8, 8)))
+        with pytest.raises(ValueError, match="as large as `maps`"):
+            keras_sgt.report.plot_maps(maps, RNG.random((2, 9, 9)))
+
+    def test_words_are_text(self):
+        with pytest.raises(ValueError, match="hold text"):
+            keras_sgt.report.plot_tokens([1, 2], [0.1, 0.2])
 
 
 class TestShown:
@@ -178,17 +329,13 @@ class TestShown:
         lines = str(result).splitlines()
         assert "accuracy ↑" in lines[0]
         assert "accuracy-drop area ↓" in lines[0]
-        values = {
-            r["model"]: r["value"]
-            for r in result.rows
-            if (r["method"], r["measure"]) == ("gradient", "insertion")
-        }
-        best = max(values, key=values.get)
+        assert len({line.index("[") for line in lines[2:4]}) == 1
+        best = [m for m, _ in result.best("insertion")]
         column = lines[0].index("insertion")
         for line in lines[2:4] + lines[5:7]:
             model, method = line.split()[:2]
             marked = "*" in line[column : column + 30]
-            assert marked == ((model, method) == (best, "gradient"))
+            assert marked == (model in best and method == "gradient")
 
     def test_files_hold_the_same_rows(self, result, tmp_path):
         pandas = pytest.importorskip("pandas")
@@ -213,8 +360,15 @@ class TestShown:
     def test_figure_and_notebook(self, result):
         figure = result.figure()
         titles = {ax.get_title() for ax in figure.axes}
-        assert "accuracy-drop area ↓, gradient" in titles
-        assert result._repr_html_().count("<tr>") == 7
+        assert "accuracy-drop area ↓\ngradient" in titles
+        assert "sample 0\nguided, gradient" in titles
+        inside(figure)
+
+    def test_notebook_needs_nothing(self, result, monkeypatch):
+        monkeypatch.setitem(sys.modules, "jinja2", None)
+        shown = result._repr_html_()
+        assert shown.count("<tr>") == 7
+        assert "the best of a measure" in shown
 
     def test_pictures_of_every_class(self, result):
         assert set(result.y) == {0, 1, 2}
@@ -250,7 +404,7 @@ class TestPage:
 
     def test_size_does_not_grow_with_the_data(self, tmp_path):
         sizes = []
-        for n, side in ((30, 20), (300, 20), (30, 160)):
+        for n, side in ((30, 20), (90, 20), (30, 160)):
             models, x, y, options = compared((side, side, 3), n)
             options["measures"] = ["gini"]
             result = keras_sgt.compare(models, x, y, samples=24, **options)
@@ -258,6 +412,35 @@ class TestPage:
             sizes.append((tmp_path / "report.html").stat().st_size)
         assert abs(sizes[1] / sizes[0] - 1) < 0.1
         assert max(sizes) < 5e6
+
+    def test_size_is_bounded_for_wide_tables_and_long_texts(self, tmp_path):
+        options = {"methods": ["gradient"], "measures": ["gini"], "verbose": 0}
+        y = np.arange(24) % 3
+        path = tmp_path / "report.html"
+        wide = keras_sgt.compare(
+            {"a": classifier((5000,))},
+            RNG.normal(size=(24, 5000)),
+            y,
+            **options,
+        )
+        wide.save(path)
+        assert path.stat().st_size < 500_000
+        content = content_of(path)
+        assert content["samples"][0]["more"] == 4970
+        # The columns that weigh most, by name.
+        sizes = abs(wide.part("a", "gradient")["maps"][0])
+        largest = {f"column {c}" for c in np.argsort(-sizes)[:30]}
+        assert set(content["samples"][0]["names"]) == largest
+        ids = RNG.integers(1, 9, (24, 6000)).astype("int32")
+        keras_sgt.compare(
+            {"a": reader(length=6000)},
+            ids,
+            y % 2,
+            token_names=["x" * 99] * 9,
+            **options,
+        ).save(path)
+        assert path.stat().st_size < 5e6
+        assert content_of(path)["samples"][0]["more"] == 5000
 
     def test_another_ending_is_refused(self, result, tmp_path):
         with pytest.raises(ValueError, match=r"end in '\.html'"):
@@ -267,23 +450,29 @@ class TestPage:
 class TestInterrupted:
     SCRIPT = """
 import os, signal, sys, numpy as np
-sys.path.insert(0, {tests!r})
-import keras_sgt
-from keras_sgt import attribution
-from test_report import classifier
+import keras, keras_sgt
+from keras import layers
+
+def classifier(seed):
+    keras.utils.set_random_seed(seed)
+    head = [layers.Flatten(), layers.Dense(3, "softmax")]
+    return keras.Sequential([keras.Input((6, 6, 1)), *head])
 
 x = np.random.default_rng(1).normal(size=(12, 6, 6, 1)).astype("float32")
 made = []
 
 def method(model):
-    made.append(model)
-    print("made", len(made), flush=True)
-    if len(made) == {kill_at}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return attribution.Gradient(model)
+    def attribute(x, batch_size):
+        made.append(model)
+        print("made", len(made), flush=True)
+        if len(made) == {kill_at}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return x
+
+    return attribute
 
 result = keras_sgt.compare(
-    {{"a": classifier((6, 6, 1)), "b": classifier((6, 6, 1), 1)}},
+    {{"a": classifier(0), "b": classifier(1)}},
     x, np.arange(12) % 3, methods={{"gradient": method}}, verbose=0,
     measures=["gini"],
     cache={cache!r},
@@ -293,7 +482,6 @@ result.to_csv({out!r})
 
     def run(self, tmp_path, kill_at):
         script = self.SCRIPT.format(
-            tests=str(pathlib.Path(__file__).parent),
             kill_at=kill_at,
             cache=str(tmp_path / "cache"),
             out=str(tmp_path / "rows.csv"),
@@ -309,8 +497,6 @@ result.to_csv({out!r})
         again = self.run(tmp_path, kill_at=0)
         assert again.returncode == 0, again.stderr
         assert again.stdout.split() == ["made", "1"]  # only what was missing
-        third = self.run(tmp_path, kill_at=0)
-        assert third.stdout == ""
         rows = list(csv.DictReader((tmp_path / "rows.csv").open()))
         assert {r["model"] for r in rows} == {"a", "b"}
 
@@ -324,7 +510,7 @@ result.to_csv({out!r})
             "result.save({out!r})\n"
         )
         script = script.replace("cache={cache!r},", "").format(
-            tests=str(pathlib.Path(__file__).parent), kill_at=0, out=str(path)
+            kill_at=0, out=str(path)
         )
         killed = subprocess.run(
             [sys.executable, "-c", script], capture_output=True
@@ -345,6 +531,47 @@ result.to_csv({out!r})
             if a["measure"] == "deletion":
                 assert (a["value"] == b["value"]) == same
 
+    def test_another_activation_is_computed_anew(self, tmp_path):
+        x, y = RNG.normal(size=(12, 4)).astype("float32"), np.arange(12) % 2
+
+        def network(activation):
+            model = keras.Sequential(
+                [
+                    keras.Input((4,), name="in"),
+                    layers.Dense(3, activation, name="hidden"),
+                    layers.Dense(2, "softmax", name="out"),
+                ],
+                name="network",
+            )
+            rng = np.random.default_rng(0)
+            weights = [rng.normal(size=w.shape) for w in model.get_weights()]
+            model.set_weights(weights)
+            return model
+
+        options = {"methods": ["gradient"], "measures": ["gini"], "verbose": 0}
+        found = [
+            keras_sgt.compare(
+                {"a": network(name)}, x, y, cache=cache, **options
+            ).to_json()
+            for name, cache in (
+                ("relu", tmp_path),
+                ("tanh", tmp_path),
+                ("tanh", None),
+            )
+        ]
+        assert found[0] != found[1]
+        assert found[1] == found[2]
+
+    def test_a_damaged_file_is_computed_anew(self, tmp_path):
+        models, x, y, options = compared()
+        options.update(cache=tmp_path, methods=["gradient"], measures=["gini"])
+        first = keras_sgt.compare(models, x, y, **options)
+        files = list(tmp_path.glob("*.npz"))
+        for file, size in zip(files, (0, 50, 200, 300)):
+            file.write_bytes(file.read_bytes()[:size])
+        second = keras_sgt.compare(models, x, y, **options)
+        assert first.rows == second.rows
+
 
 class TestBadInput:
     @pytest.mark.parametrize(
@@ -364,6 +591,10 @@ class TestBadInput:
             ({"domain": "video"}, "images"),
             ({"class_names": ["a"]}, "up to class 2"),
             ({"seeds": [1, 2]}, "each of the 1 models"),
+            ({"y": [[1, 1, 0]] * 20}, "one class for each sample"),
+            ({"class_names": ["a", "b"], "y": np.zeros(20)}, "up to class 2"),
+            ({"samples": 0}, "at least 1"),
+            ({"methods": {}}, "functions from a model"),
         ],
     )
     def test_arguments(self, change, told):
@@ -384,6 +615,32 @@ class TestBadInput:
                 y,
                 **options,
             )
+
+    def test_names_that_are_one_as_text(self):
+        models, x, y, options = compared()
+        same = {1: models["plain"], "1": models["guided"]}
+        with pytest.raises(ValueError, match="differ as text"):
+            keras_sgt.compare(same, x, y, **options)
+
+    def test_seeds_of_different_models(self):
+        _, x, y, options = compared()
+        group = [classifier((8, 8, 1)), classifier((8, 8, 1), classes=4)]
+        with pytest.raises(ValueError, match=r"a\[1\].*\(None, 4\)"):
+            keras_sgt.compare({"a": group}, x, y, **options)
+
+    def test_methods_are_made_before_the_work(self, tmp_path):
+        x, y = RNG.random((20, 8)), np.arange(20) % 3
+        methods = ["gradient", "grad_cam"]  # which needs a convolution
+        with pytest.raises(ValueError, match=r"GradCAM|layer"):
+            keras_sgt.compare(
+                {"a": classifier((8,))},
+                x,
+                y,
+                methods,
+                cache=tmp_path,
+                verbose=0,
+            )
+        assert os.listdir(tmp_path) == []
 
 
 class TestCommandLine:
@@ -429,13 +686,61 @@ class TestCommandLine:
             assert re.search(told, capsys.readouterr().err), data
         assert main(self.arguments(files, out="report.txt")) == 2
         assert main(self.arguments(files, out="no/where.html")) == 2
+        np.save(files / "one.npy", x)
+        assert main(self.arguments(files, "one.npy")) == 2
+        assert "single array" in capsys.readouterr().err
+        for more, told in {
+            ("--csv", files / "no" / "r.csv"): "--csv: there is no folder",
+            ("--cache", files / "test.npz"): "--cache has to be a folder",
+            ("--samples", "0"): "--samples has to be 1 or more",
+            ("--batch-size", "-1"): "--batch-size has to be 1 or more",
+        }.items():
+            assert main([*self.arguments(files), *map(str, more)]) == 2
+            assert told in capsys.readouterr().err
+        (files / "dir.html").mkdir()
+        assert main(self.arguments(files, out="dir.html")) == 2
         assert not (files / "report.html").exists()
+
+    def of_models(self, folder, *models):
+        names = [str(folder / model) for model in models]
+        return ["compare", *names, *self.arguments(folder)[3:]]
+
+    def test_models_that_are_refused(self, files, capsys):
+        classifier((6, 6, 1)).save(files / "small.keras")
+        (files / "junk.keras").write_text("hi")
+        unsafe = keras.Sequential(
+            [keras.Input((8, 8, 1)), layers.Lambda(lambda x: x * 2)]
+        )
+        unsafe.save(files / "unsafe.keras")
+        for name, told in {
+            "small.keras": "same inputs",
+            "junk.keras": "does not load",
+            "unsafe.keras": "does not load.*Lambda",
+            "none.keras": "no model",
+        }.items():
+            models = self.of_models(files, "plain.keras", name)
+            assert main(models) == 2, name
+            assert re.search(told, capsys.readouterr().err, re.DOTALL), name
+
+    def test_a_model_of_another_folder(self, files):
+        (files / "sub").mkdir()
+        other = files / "sub" / ".." / "plain.keras"
+        models = self.of_models(files, "guided.keras", other)
+        assert main([*models, "--from-logits", "no"]) == 0
+        assert content_of(files / "report.html")["models"] == [
+            "guided",
+            "plain",
+        ]
+        assert sorted(os.listdir(files / "sub")) == []
 
     def test_help_is_for_strangers(self, capsys):
         for arguments in (["--help"], ["compare", "--help"]):
             with pytest.raises(SystemExit) as ended:
                 main(arguments)
             assert ended.value.code == 0
+            if arguments == ["--help"]:
+                top = capsys.readouterr().out
+                assert "python -m keras_sgt compare plain.keras" in top
         text = capsys.readouterr().out
         assert "test inputs" in text
         assert "python -m keras_sgt compare plain.keras" in text
@@ -513,7 +818,42 @@ class TestMonitor:
         make = keras_sgt.callbacks.SaliencyMonitor
         with pytest.raises(ValueError, match="1 or more"):
             make(x, y, every=0)
-        with pytest.raises(ValueError, match="each sample"):
+        with pytest.raises(ValueError, match="each of the 20 samples"):
             make(x, y[:3])
-        with pytest.raises(ValueError, match="shape of `x`"):
+        with pytest.raises(ValueError, match="mask of shape"):
             make(x, y, truth=y)
+        with pytest.raises(ValueError, match="empty in 20 samples"):
+            make(x, y, truth=np.zeros(x.shape))
+        with pytest.raises(ValueError, match="function from a model"):
+            make(x, y, method="gradient")
+        monitor = make(x, y + 3)
+        monitor.set_model(classifier((8, 8, 1)))
+        with pytest.raises(ValueError, match="classes below 3"):
+            monitor.on_train_begin()
+
+    def test_what_is_converted(self):
+        x, y = images()
+        make = keras_sgt.callbacks.SaliencyMonitor
+        monitor = make((255 * x).astype("uint8"), np.eye(3)[y])
+        assert monitor.x.dtype == "float32"
+        assert (monitor.y == y).all()
+
+    def test_pictures_need_matplotlib(self, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+        with pytest.raises(ImportError, match="pip install matplotlib"):
+            keras_sgt.callbacks.SaliencyMonitor(*images(), folder=tmp_path)
+
+    @pytest.mark.parametrize("kind", ["text", "table", "series"])
+    def test_pictures_of_other_data(self, kind, tmp_path):
+        if kind == "text":
+            x, model = RNG.integers(1, 9, (3, 6)).astype("int32"), reader()
+        else:
+            shape = (8,) if kind == "table" else (12, 3)
+            x, model = RNG.normal(size=(3, *shape)), classifier(shape)
+        monitor = keras_sgt.callbacks.SaliencyMonitor(
+            x, [0, 1, 0], folder=tmp_path
+        )
+        monitor.set_model(model)
+        monitor.on_train_begin()
+        monitor.on_epoch_end(0, {})
+        assert os.listdir(tmp_path) == ["saliency-0001.png"]

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import pathlib
+import zipfile
+import zlib
 
 import numpy as np
 
@@ -32,15 +34,26 @@ class Cache:
         if self.folder is None:
             return compute()
         path = self.folder / f"{digest(key)}.npz"
-        if path.exists():
-            with np.load(path) as arrays:
-                return dict(arrays)
+        found = _read(path)
+        if found is not None:
+            return found
         found = compute()
         part = path.with_suffix(".part")
         with part.open("wb") as file:
             np.savez(file, **found)
         part.replace(path)
         return found
+
+
+def _read(path):
+    """The arrays of a file; `None` if it is not there, or damaged."""
+    try:
+        with np.load(path) as arrays:
+            return dict(arrays)
+    except (OSError, EOFError, ValueError, KeyError):
+        return None
+    except (zipfile.BadZipFile, zlib.error):
+        return None
 
 
 def digest(key):

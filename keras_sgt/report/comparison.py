@@ -1,7 +1,7 @@
 """Several models side by side: how accurate, and how faithful."""
 
 import csv
-import dataclasses
+import html
 import io
 import json
 import pathlib
@@ -9,13 +9,16 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_sgt import evaluation
-from keras_sgt.evaluation import prediction
-from keras_sgt.report import data, registry
+from keras_sgt import checks
+from keras_sgt.report import data, registry, summary
 from keras_sgt.report.cache import Cache
+from keras_sgt.report.task import BINS, Task
 
 COLUMNS = ("model", "method", "measure", "value", "low", "high", "n")
-BINS = 41
+
+# How much less accurate than the best a model may be to be marked as best in
+# another measure: who predicts nothing loses nothing as features go.
+NEAR = 0.02
 
 
 def compare(
@@ -40,29 +43,34 @@ def compare(
 
     Args:
         models: dict from names to trained classifiers of the same inputs and
-            classes; a list of models, for models trained from several seeds.
+            classes, or to lists of them, trained from several seeds.
         x: test inputs, an array: images `(samples, height, width, channels)`,
             time series `(samples, steps, features)`, tables
             `(samples, columns)`, or texts, token ids `(samples, length)`
-            padded with 0.
+            padded with 0. All but token ids become floats.
         y: their classes, ints `(samples,)` or one-hot.
         methods: names of attribution methods, or a dict from names to
             functions from a model to a method of `keras_sgt.attribution`.
             Attributed is the class that each model predicts. Defaults to the
             gradient, integrated gradients, and random numbers, the control.
-            A cache tells methods apart by their names.
+            A cache tells methods apart by their names, and models by their
+            configuration and weights.
         measures: names of measures. Defaults to all that fit the data.
         truth: bools shaped like `x` (or that broadcast to it): the features
-            that matter. Defaults to `None`, unknown.
+            that matter. Texts without any do not count in the measures that
+            need it. Defaults to `None`, unknown.
         domain: `"images"`, `"series"`, `"table"` or `"text"`. Defaults to
-            `"auto"`: told by the axes and type of `x`.
+            `"auto"`: told by the axes and type of `x` (ints of two axes are
+            text).
         seeds: list of ints, the seeds of each name's models, which the notes
             of the table name. Defaults to none.
         class_names: list of str.
-        feature_names: list of str, of the columns of a table.
+        feature_names: list of str, of the columns of a table or the features
+            of series.
         token_names: list of str, or dict from ids to str, of texts.
         from_logits: whether outputs are logits. Defaults to `"auto"`: told by
-            whether they sum to 1.
+            the activation of the last layer, or, where that cannot be known,
+            by whether they leave [0, 1] or do not sum to 1.
         samples: int, how many samples are shown in pictures. Defaults to 24.
         batch_size: int. Defaults to 64.
         cache: path of a folder that keeps what is finished: the same call
@@ -91,43 +99,21 @@ def compare(
     ['accuracy', 'accuracy_drop', 'deletion', 'insertion', 'gini']
     """
     models = data.named_models(models)
-    x, y = data.arrays(x, y)
-    domain = data.domain_of(domain, x)
+    x, y, domain = data.arrays(x, y, domain)
     truth = data.true_features(truth, x, domain)
-    task = _Task(
+    task = Task(
         x=x,
         y=y,
         truth=truth,
         domain=domain,
         measures=registry.choose(measures, domain, truth),
-        shown=_of_all_classes(y, samples),
-        from_logits=from_logits,
-        batch_size=batch_size,
+        shown=_of_all_classes(y, checks.count("samples", samples)),
+        batch_size=checks.count("batch_size", batch_size),
     )
     methods = data.named_methods(methods)
     data.check_names(models, seeds, class_names, feature_names, x, y)
-    cache = Cache(cache)
-    bar = keras.utils.Progbar(
-        sum(map(len, models.values())) * (1 + len(methods)),
-        verbose=verbose,
-        unit_name="part",
-    )
-    parts = {}
-    for name, group in models.items():
-        for seed, model in enumerate(group):
-            key = task.key(model)
-            parts[name, None, seed] = cache.get(
-                [key, "model"], lambda model=model: task.of_model(model)
-            )
-            bar.add(1)
-            for method, make in methods.items():
-                parts[name, method, seed] = cache.get(
-                    [key, method, task.measures],
-                    lambda model=model, make=make: task.of_method(model, make),
-                )
-                bar.add(1)
     return Comparison(
-        parts=parts,
+        parts=_parts(task, models, methods, from_logits, Cache(cache), verbose),
         x=x[task.shown],
         y=y[task.shown],
         truth=None if truth is None else truth[task.shown],
@@ -141,67 +127,40 @@ def compare(
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Task:
-    """What is computed of each model, and of each of its methods."""
-
-    x: np.ndarray
-    y: np.ndarray
-    truth: np.ndarray | None
-    domain: str
-    measures: list
-    shown: np.ndarray
-    from_logits: bool | str
-    batch_size: int
-
-    def key(self, model):
-        """What all results for a model depend on."""
-        truth = [] if self.truth is None else self.truth
-        names = [weight.path for weight in model.weights]
-        given = [self.x, self.y, truth, self.shown, self.domain]
-        return [
-            *given,
-            str(self.from_logits),
-            type(model).__name__,
-            names,
-            [np.asarray(w) for w in model.get_weights()],
-        ]
-
-    def logits(self, model):
-        return data.gives_logits(
-            self.from_logits, model, self.x, self.batch_size
+def _parts(task, models, methods, from_logits, cache, verbose):
+    """What is found of each model, method (`None`: of no method) and seed."""
+    logits = data.gives_logits(from_logits, models, task.x, task.batch_size)
+    numbered = [
+        (name, seed, model, logits[name][seed])
+        for name, group in models.items()
+        for seed, model in enumerate(group)
+    ]
+    # A method that does not go with a model is told before the work starts.
+    made = {
+        (name, method, seed): make(model, from_logits=told)
+        for name, seed, model, told in numbered
+        for method, make in methods.items()
+    }
+    bar = keras.utils.Progbar(
+        len(numbered) * (1 + len(methods)), verbose=verbose, unit_name="part"
+    )
+    parts = {}
+    for name, seed, model, told in numbered:
+        key = task.key(model, told)
+        parts[name, None, seed] = cache.get(
+            [key, "model"],
+            lambda model=model, told=told: task.of_model(model, told),
         )
-
-    def of_model(self, model):
-        logits = self.logits(model)
-        found = registry.accuracy(
-            model, self.x, self.y, logits, self.batch_size
-        )
-        said = prediction.probabilities(
-            model, self.x[self.shown], self.batch_size, logits
-        )
-        return {**_arrays("accuracy", found), "probabilities": said}
-
-    def of_method(self, model, make):
-        attributions = make(model)(self.x, batch_size=self.batch_size)
-        given = registry.Given(
-            model=model,
-            x=self.x,
-            y=self.y,
-            attributions=attributions,
-            truth=self.truth,
-            domain=self.domain,
-            from_logits=self.logits(model),
-            batch_size=self.batch_size,
-        )
-        found = {
-            "maps": attributions[self.shown],
-            "histogram": _histogram(attributions),
-        }
-        for name in self.measures:
-            measure = registry.MEASURES[name].compute(given)
-            found.update(_arrays(name, measure))
-        return found
+        bar.add(1)
+        for method in methods:
+            # Not kept: it holds a compiled program.
+            one = made.pop((name, method, seed))
+            parts[name, method, seed] = cache.get(
+                [key, method, task.measures],
+                lambda of=(model, one, told): task.of_method(*of),
+            )
+            bar.add(1)
+    return parts
 
 
 class Comparison:
@@ -209,9 +168,25 @@ class Comparison:
 
     `rows` are dicts with `model`, `method`, `measure`, `value`, `low`, `high`
     and `n`. Of one model a name, `low` and `high` are the 95 % bootstrap
-    interval over n samples; of several, the mean over n seeds less and plus
-    its standard error. `print` shows them as a table, the best of each
-    measure marked.
+    interval over n samples; of several, that of the mean over n seeds, by
+    Student's t. `print` shows them as a table, the best of each measure
+    marked; a notebook shows the same.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_sgt
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> model.set_weights([np.eye(4, 2), np.zeros(2)])
+    >>> x = np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [2, 1, 0, 0]])
+    >>> result = keras_sgt.compare(
+    ...     {"only": model}, x, [0, 1, 1], ["gradient"], ["gini"], verbose=0
+    ... )
+    >>> print(str(result).splitlines()[0])
+    model  method                 accuracy ↑  sparsity (Gini)
+    >>> print(result.to_csv().splitlines()[0])
+    model,method,measure,value,low,high,n
     """
 
     def __init__(
@@ -253,25 +228,52 @@ class Comparison:
         ]
 
     def part(self, model, method=None):
-        """What was found with the first seed of a model."""
+        """What was found with the first seed of a model.
+
+        Args:
+            model: str.
+            method: str, or `None` for what depends on no method.
+
+        Returns:
+            dict of arrays.
+        """
         return self.parts[model, method, 0]
 
     def curve(self, model, method, measure):
-        """Levels and values of a measure's curve, the mean over seeds."""
+        """Levels and values of a measure's curve, the mean over seeds.
+
+        Args:
+            model, method, measure: str.
+
+        Returns:
+            A pair of arrays `(points,)`.
+        """
         group = self._group(model, method)
         levels = group[0][f"{measure}/levels"]
         return levels, np.mean([p[f"{measure}/curve"] for p in group], axis=0)
 
     def distribution(self, model, method):
-        """How common attributions are, by their share of a map's largest."""
+        """How common attributions are, by their share of a map's largest.
+
+        Args:
+            model, method: str.
+
+        Returns:
+            A pair of arrays `(bins,)`: the middles of the bins, and the share
+            of features in each.
+        """
         counts = np.mean(
             [part["histogram"] for part in self._group(model, method)], axis=0
         )
         middles = (np.arange(BINS) + 0.5) / BINS
-        return middles, np.log10(np.maximum(counts, 1e-6))
+        return middles, counts
 
     def curves(self):
-        """The measures that have a curve."""
+        """The measures that have a curve.
+
+        Returns:
+            list of str.
+        """
         first = self.part(self.models[0], self.methods[0])
         return [k.removesuffix("/curve") for k in first if "/curve" in k]
 
@@ -287,38 +289,66 @@ class Comparison:
         for key in group[0]:
             if key.endswith("/value"):
                 measure = key.removesuffix("/value")
-                yield measure, _summary(measure, group)
+                yield measure, summary.of(measure, group)
 
     def best(self, measure):
-        """The models and methods that are best in a measure, as pairs.
+        """The models and methods that are best in a measure.
 
-        Of the methods but `random`, whose numbers are a control.
+        Among models whose accuracy is at most 0.02 below the best one's: a
+        model that predicts nothing loses nothing as features go. Of the
+        methods but `random`, whose numbers are a control. None is best where
+        the 95 % interval of the difference between the first two (paired: by
+        sample, or by seed) includes 0.
+
+        Args:
+            measure: str.
+
+        Returns:
+            list of pairs of model and method, mostly of one or none.
         """
         higher = registry.higher(measure)
+        accuracy = self._values("accuracy")
+        top = np.nanmax([*accuracy.values(), -np.inf])
+        near = {m for (m, _), v in accuracy.items() if v >= top - NEAR}
         values = {
-            (row["model"], row["method"]): row["value"]
-            for row in self.rows
-            if row["measure"] == measure and row["method"] != "random"
+            pair: value if higher else -value
+            for pair, value in self._values(measure).items()
+            if (pair[0] in near or measure == "accuracy")
+            and pair[1] != "random"
+            and np.isfinite(value)
         }
-        values = {k: v for k, v in values.items() if np.isfinite(v)}
         if higher is None or len(values) < 2:
             return []
-        top = (max if higher else min)(values.values())
-        return [pair for pair, value in values.items() if value == top]
+        first, second = sorted(values, key=values.get, reverse=True)[:2]
+        groups = self._group(*first), self._group(*second)
+        if summary.differ(measure, *groups) is False:
+            return []
+        return [p for p, value in values.items() if value == values[first]]
+
+    def _values(self, measure):
+        return {
+            (row["model"], row["method"]): row["value"]
+            for row in self.rows
+            if row["measure"] == measure
+        }
 
     def table(self):
-        """Head and rows of the table, as lists of str."""
+        """Head and rows of the table.
+
+        Returns:
+            A pair: list of str, and list of lists of str.
+        """
         measured = list(dict.fromkeys(row["measure"] for row in self.rows))
         head = ["model", "method"] + [registry.heading(m) for m in measured]
         cells = {(r["model"], r["method"], r["measure"]): r for r in self.rows}
+        best = {measure: self.best(measure) for measure in measured}
         lines = []
         for model in self.models:
             for method in [None, *self.methods]:
                 line = [model, method or ""]
                 for measure in measured:
                     row = cells.get((model, method, measure))
-                    best = (model, method) in self.best(measure)
-                    line.append(_cell(row, best))
+                    line.append(_cell(row, (model, method) in best[measure]))
                 lines.append(line)
         return head, lines
 
@@ -344,23 +374,41 @@ class Comparison:
     def note(self):
         """What the numbers of the table mean."""
         several = max(seed for _, _, seed in self.parts) > 0
-        spread = "in brackets, the 95 % bootstrap interval over the samples"
+        spread = "the 95 % bootstrap interval over the samples"
         if several:
             seeds = "" if self.seeds is None else f" {self.seeds}"
-            spread = f"in brackets, mean ± standard error over seeds{seeds}"
+            spread = f"the 95 % interval of the mean over seeds{seeds}, by t"
         return (
-            f"* the best of each measure; {spread}. ↑ higher is better, ↓ "
-            "lower is better. Attributed is the class that each model "
-            "predicts."
+            f"In brackets, {spread}. ↑ higher is better, ↓ lower is better. * "
+            "the best of a measure: among models whose accuracy is at most "
+            f"{NEAR} below the best, where the 95 % interval of the paired "
+            "difference to the second best excludes 0; random maps are a "
+            "control and take no part. Attributed is the class that each "
+            "model predicts."
         )
 
     def _repr_html_(self):
-        from keras_sgt.report import page
+        head, lines = self.table()
 
-        return page.table(self)
+        def row(tag, texts):
+            cells = (f"<{tag}>{html.escape(t)}</{tag}>" for t in texts)
+            return f"<tr>{''.join(cells)}</tr>"
+
+        body = "".join(row("td", line) for line in lines)
+        return (
+            f"<table><thead>{row('th', head)}</thead><tbody>{body}</tbody>"
+            f"</table><p>{html.escape(self.note)}</p>"
+        )
 
     def to_frame(self):
-        """The rows as a `pandas.DataFrame`."""
+        """The rows as a table of pandas.
+
+        Returns:
+            `pandas.DataFrame`, a column for each key of a row.
+
+        Raises:
+            ImportError: without pandas.
+        """
         try:
             import pandas as pd
         except ImportError as error:
@@ -371,7 +419,14 @@ class Comparison:
         return pd.DataFrame(self.rows, columns=COLUMNS)
 
     def to_csv(self, path=None):
-        """Writes the rows as CSV, or returns it as a str."""
+        """The rows as CSV, in a file or as text.
+
+        Args:
+            path: path of the file. Defaults to none.
+
+        Returns:
+            str without a path, else `None`.
+        """
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -379,20 +434,37 @@ class Comparison:
         return _written(text.getvalue(), path)
 
     def to_json(self, path=None):
-        """Writes the rows as JSON, or returns it as a str."""
+        """The rows as JSON, in a file or as text.
+
+        Args:
+            path: path of the file. Defaults to none.
+
+        Returns:
+            str without a path, else `None`.
+        """
         rows = [
             {k: _json_number(v) for k, v in row.items()} for row in self.rows
         ]
         return _written(json.dumps(rows, indent=1) + "\n", path)
 
     def figure(self):
-        """The curves and the pictures of a few samples, in Matplotlib."""
+        """The curves, and the maps of a few samples, in Matplotlib.
+
+        Returns:
+            `matplotlib.figure.Figure`.
+
+        Raises:
+            ImportError: without Matplotlib.
+        """
         from keras_sgt.report import figures
 
         return figures.overview(self)
 
     def save(self, path):
         """Writes the report: one HTML file that needs nothing else.
+
+        Args:
+            path: path of the file.
 
         Raises:
             ValueError: unless the name ends in `.html`.
@@ -407,37 +479,6 @@ class Comparison:
         _written(page.render(self), path)
 
 
-def _arrays(name, measure):
-    """The fields of a measure that are kept."""
-    found = {f"{name}/value": np.float64(measure.value)}
-    for field in ("per_sample", "curve", "levels"):
-        value = getattr(measure, field)
-        if value is not None:
-            found[f"{name}/{field}"] = np.asarray(value)
-    return found
-
-
-def _summary(measure, group):
-    values = [float(part[f"{measure}/value"]) for part in group]
-    if len(values) > 1:
-        mean = evaluation.across_seeds(values)
-        low, high = mean.value - mean.spread, mean.value + mean.spread
-        return {"value": mean.value, "low": low, "high": high, "n": len(values)}
-    per_sample = group[0].get(f"{measure}/per_sample")
-    if per_sample is None:
-        return {"value": values[0], "low": None, "high": None, "n": None}
-    valid = int((~np.isnan(per_sample)).sum())
-    if valid < 2:
-        return {"value": values[0], "low": None, "high": None, "n": valid}
-    found = evaluation.bootstrap_interval(per_sample, draws=2000)
-    return {
-        "value": values[0],
-        "low": found.low,
-        "high": found.high,
-        "n": valid,
-    }
-
-
 def _cell(row, best):
     if row is None:
         return ""
@@ -445,14 +486,6 @@ def _cell(row, best):
     if row["low"] is not None:
         text += f" [{row['low']:.3f}, {row['high']:.3f}]"
     return text + (" *" if best else "  ")
-
-
-def _histogram(attributions):
-    """How many features have which share of their map's largest magnitude."""
-    rows = abs(attributions.reshape(len(attributions), -1))
-    largest = rows.max(1, keepdims=True)
-    shares = rows / np.where(largest > 0, largest, 1)
-    return np.histogram(shares, BINS, (0, 1))[0] / shares.size
 
 
 def _of_all_classes(y, samples):

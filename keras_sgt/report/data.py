@@ -1,12 +1,15 @@
 """What a comparison is given, checked before the work starts."""
 
+import itertools
+
 import keras
 import numpy as np
 
 from keras_sgt import attribution, checks
 from keras_sgt.evaluation import prediction
-from keras_sgt.report.registry import DOMAINS
+from keras_sgt.report.registry import DOMAINS, with_rationale
 
+# Each is called with a model, and may be with `from_logits`.
 METHODS = {
     "gradient": attribution.Gradient,
     "input_x_gradient": attribution.InputXGradient,
@@ -41,15 +44,21 @@ def named_models(models):
         str(name): list(given) if isinstance(given, (list, tuple)) else [given]
         for name, given in models.items()
     }
+    if len(found) < len(models):
+        raise ValueError(
+            "The names in `models` have to differ as text. Received: "
+            f"{list(models)}"
+        )
     shapes = {}
     for name, group in found.items():
-        for model in group:
+        for seed, model in enumerate(group):
             if not isinstance(model, keras.Model) or not model.built:
                 raise ValueError(
                     f"`models[{name!r}]` has to be a keras.Model that is "
                     f"built and trained. Received: {type(model).__name__}"
                 )
-            shapes[name] = _shapes(model)
+            title = f"{name}[{seed}]" if len(group) > 1 else name
+            shapes[title] = _shapes(model)
         if not group:
             raise ValueError(f"`models[{name!r}]` holds no model.")
     known = {name: shape for name, shape in shapes.items() if shape}
@@ -62,25 +71,49 @@ def named_models(models):
     return found
 
 
-def _shapes(model):
+def _inner(model):
+    """The network itself, of a model that wraps one."""
     inner = getattr(model, "model", None)
-    model = inner if isinstance(inner, keras.Model) else model
+    return inner if isinstance(inner, keras.Model) else model
+
+
+def _shapes(model):
+    model = _inner(model)
     try:
         return str(model.input_shape), str(model.output_shape)
     except AttributeError:
         return None
 
 
-def arrays(x, y):
-    """`x` and `y` as arrays of as many samples."""
+def arrays(x, y, domain="auto"):
+    """`x`, `y` and the domain; numbers but token ids become floats."""
     x = checks.numeric("x", x)
-    if x.dtype.kind == "f":
+    domain = domain_of(domain, x)
+    if domain != "text" or x.dtype.kind == "f":
         x = x.astype("float32", copy=False)
-    return x, checks.labels("y", y, len(x))
+    return x, classes_of(y, len(x)), domain
+
+
+def classes_of(y, samples):
+    """Class numbers `(samples,)`, from class numbers or one-hot rows."""
+    rows = np.asarray(y)
+    if rows.ndim == 2 and rows.shape[1] > 1:
+        single = (rows == 1).sum(1) == 1
+        if not (single & ((rows != 0).sum(1) == 1)).all():
+            raise ValueError(
+                "`y` has to hold one class for each sample: a number, or a "
+                "one-hot row. Received: rows with several classes, none, or "
+                f"shares, y of shape {rows.shape}"
+            )
+    return checks.labels("y", y, samples)
 
 
 def true_features(truth, x, domain):
-    """`truth` as bools shaped like `x`, some of each sample's true."""
+    """`truth` as bools shaped like `x`.
+
+    Of each sample some features are true, not all; of texts, some may have no
+    rationale, which then do not count.
+    """
     if truth is None:
         return None
     try:
@@ -90,8 +123,9 @@ def true_features(truth, x, domain):
             f"`truth` has to have the shape of `x`, {x.shape}, or broadcast "
             f"to it. Received: truth of shape {np.shape(truth)}"
         ) from None
-    real = x != 0 if domain == "text" else None
-    truth = checks.truth_masks("truth", truth, x.shape, real)
+    if domain == "text":
+        return _rationales(truth, x)
+    truth = checks.truth_masks("truth", truth, x.shape)
     if domain == "images" and (truth != truth[..., :1]).any():
         raise ValueError(
             "`truth` of images has to be the same in all channels: a pixel "
@@ -99,6 +133,14 @@ def true_features(truth, x, domain):
             "`truth.any(-1, keepdims=True)`."
         )
     return truth
+
+
+def _rationales(truth, ids):
+    given = with_rationale(truth.astype(bool), ids)
+    if not given.any():
+        given[:] = True  # so that what is wrong is told
+    checks.truth_masks("truth", truth[given], ids[given].shape, ids[given] != 0)
+    return truth.astype(bool)
 
 
 def domain_of(domain, x):
@@ -116,13 +158,75 @@ def domain_of(domain, x):
     )
 
 
-def gives_logits(from_logits, model, x, batch_size):
-    """Whether outputs are logits: they do not sum to 1 or leave [0, 1]."""
+def gives_logits(from_logits, models, x, batch_size):
+    """Whether the outputs of each model are logits.
+
+    The activation of the last layer tells it. Models without a last layer
+    that can be known are told by all their outputs, in the same way: logits
+    if some leave [0, 1] or do not sum to 1.
+
+    Args:
+        from_logits: bool, or `"auto"`.
+        models: dict from names to lists of models.
+        x: inputs, an array.
+        batch_size: int.
+
+    Returns:
+        dict from names to lists of bools.
+    """
+    for model in itertools.chain(*models.values()):
+        prediction.check_model(model)
     if from_logits != "auto":
-        return bool(from_logits)
-    prediction.check_model(model)
-    outputs = np.asarray(model.predict(x[:8], batch_size, verbose=0))
-    outputs = outputs.reshape(len(outputs), -1).astype("float64")
+        return {n: [bool(from_logits)] * len(g) for n, g in models.items()}
+    found = {n: [_by_activation(m) for m in g] for n, g in models.items()}
+    unknown = [
+        model
+        for name, group in models.items()
+        for model, known in zip(group, found[name])
+        if known is None
+    ]
+    guess = any(_look_like_logits(m, x, batch_size) for m in unknown)
+    return {
+        n: [guess if known is None else known for known in group]
+        for n, group in found.items()
+    }
+
+
+def _by_activation(model):
+    """Whether the last layer gives logits; `None` where it does not tell."""
+    layer = _last_layer(_inner(model))
+    if isinstance(layer, keras.layers.Softmax):
+        return False
+    activation = getattr(layer, "activation", None)
+    if activation in (keras.activations.softmax, keras.activations.sigmoid):
+        return False
+    # An `Activation("linear")` may only set a type, after a softmax.
+    linear = activation is keras.activations.linear and layer.weights
+    return True if linear else None
+
+
+def _last_layer(model):
+    """The layer that makes the only output, or `None` if none can be named."""
+    if isinstance(model, keras.Sequential):
+        last = model.layers[-1] if model.layers else None
+    else:
+        outputs = getattr(model, "outputs", None) or []
+        last = next(
+            (m for m in reversed(model.layers) if _makes(m, outputs)), None
+        )
+    return _last_layer(last) if isinstance(last, keras.Model) else last
+
+
+def _makes(layer, outputs):
+    try:
+        return len(outputs) == 1 and layer.output is outputs[0]
+    except (AttributeError, ValueError):  # never called, or more than once
+        return False
+
+
+def _look_like_logits(model, x, batch_size):
+    outputs = np.asarray(model.predict(x, batch_size, verbose=0), "float64")
+    outputs = outputs.reshape(len(outputs), -1)
     if outputs.min() < 0 or outputs.max() > 1 + 1e-3:
         return True
     several = outputs.shape[1] > 1
@@ -130,15 +234,23 @@ def gives_logits(from_logits, model, x, batch_size):
 
 
 def named_methods(methods):
-    """A dict from names to functions that make a method of a model."""
+    """A dict from names to functions of a model and `from_logits`."""
     if isinstance(methods, dict):
         wrong = [name for name, make in methods.items() if not callable(make)]
-        if wrong:
+        if wrong or not methods:
             raise ValueError(
                 "`methods` as a dict has to hold functions from a model to a "
-                f"method. Received: {wrong}"
+                f"method. Received: {wrong or methods}"
             )
-        return dict(methods)
+        found = {str(name): make for name, make in methods.items()}
+        if len(found) < len(methods):
+            raise ValueError(
+                "The names in `methods` have to differ as text. Received: "
+                f"{list(methods)}"
+            )
+        return {name: _of_model(make) for name, make in found.items()}
+    if isinstance(methods, str):
+        methods = [methods]
     unknown = [m for m in methods if m not in METHODS]
     if unknown or not methods:
         raise ValueError(
@@ -146,6 +258,22 @@ def named_methods(methods):
             f"of functions from a model to a method. Received: {methods!r}"
         )
     return {name: METHODS[name] for name in methods}
+
+
+def _of_model(make):
+    """A function of the user's, who knows what the outputs are."""
+    if isinstance(make, type) and issubclass(make, attribution.Attribution):
+        return make
+    return lambda model, from_logits: make(model)
+
+
+def class_count(models, y):
+    """How many classes the models know, as far as it can be told."""
+    for model in itertools.chain(*models.values()):
+        shape = getattr(_inner(model), "output_shape", None)
+        if isinstance(shape, tuple) and len(shape) == 2 and shape[1]:
+            return max(2, shape[1])
+    return int(y.max()) + 1
 
 
 def check_names(models, seeds, class_names, feature_names, x, y):
@@ -162,10 +290,11 @@ def check_names(models, seeds, class_names, feature_names, x, y):
             f"`seeds` has to hold a seed for each of the {count} models of a "
             f"name. Received: seeds={seeds!r}"
         )
-    if class_names is not None and len(class_names) <= y.max():
+    classes = class_count(models, y)
+    if class_names is not None and len(class_names) < classes:
         raise ValueError(
             f"`class_names` has to hold a name for each class, up to class "
-            f"{int(y.max())}. Received: {len(class_names)} names"
+            f"{classes - 1}. Received: {len(class_names)} names"
         )
     if feature_names is not None and len(feature_names) != x.shape[-1]:
         raise ValueError(

@@ -1,5 +1,8 @@
 """Figures for papers and notebooks. Each takes `ax=` and needs Matplotlib."""
 
+import importlib.util
+import textwrap
+
 import numpy as np
 
 from keras_sgt.report import registry
@@ -16,7 +19,8 @@ def plot_maps(maps, images=None, opacity=0.7, percentile=99.0, ax=None):
 
     Args:
         maps: floats `(n, height, width)` or `(n, height, width, channels)`.
-        images: floats `(n, height, width, channels)`. Defaults to none.
+        images: floats `(n, height, width, channels)` or `(n, height, width)`.
+            Defaults to none.
         opacity: float in [0, 1], of the maps over images. Defaults to 0.7.
         percentile: float in (0, 100], what the ends of the scale stand for.
             Defaults to 99.0.
@@ -26,7 +30,7 @@ def plot_maps(maps, images=None, opacity=0.7, percentile=99.0, ax=None):
         The axes.
 
     Raises:
-        ValueError: for maps of another shape.
+        ValueError: for maps of another shape, or images of another size.
 
     Example:
 
@@ -37,18 +41,26 @@ def plot_maps(maps, images=None, opacity=0.7, percentile=99.0, ax=None):
     maps = np.asarray(maps, "float64")
     if maps.ndim == 4:
         maps = maps.mean(-1)
-    if maps.ndim != 3:
+    if maps.ndim != 3 or not maps.size:
         raise ValueError(
             "`maps` has to be an array `(n, height, width)` or `(n, height, "
             f"width, channels)`. Received: maps of shape {maps.shape}"
         )
+    if images is not None:
+        images = np.asarray(images)
+        images = images[..., None] if images.ndim == 3 else images
+        if images.shape[:3] != maps.shape:
+            raise ValueError(
+                f"`images` have to be as many and as large as `maps`, "
+                f"{maps.shape}. Received: images of shape {images.shape}"
+            )
     limits = np.percentile(abs(maps), percentile, axis=(1, 2), keepdims=True)
     shares = np.clip(maps / np.where(limits > 0, limits, 1), -1, 1)
     pixels = _diverging(shares)
     if images is not None:
         weight = opacity * abs(shares)[..., None]
         tint = _diverging(np.sign(shares))
-        pixels = _colours(np.asarray(images)) * (1 - weight) + tint * weight
+        pixels = _colours(images) * (1 - weight) + tint * weight
     ax = _axes(ax, (2 * len(maps), 2))
     ax.imshow(np.concatenate(list(pixels), axis=1), interpolation="nearest")
     for edge in np.arange(1, len(maps)) * maps.shape[2] - 0.5:
@@ -60,56 +72,125 @@ def plot_maps(maps, images=None, opacity=0.7, percentile=99.0, ax=None):
 def plot_tokens(tokens, scores, truth=None, ax=None):
     """The words of a text, coloured by their relevance.
 
+    Words stand side by side as wide as they are, in as many lines as they
+    need. In axes that are too small for all of them the letters get smaller,
+    and at last words are left out and counted.
+
     Args:
         tokens: list of str.
         scores: floats `(tokens,)`. Blue is negative, orange positive.
         truth: bools `(tokens,)`, words to underline. Defaults to none.
-        ax: Matplotlib axes. Defaults to new ones.
+        ax: Matplotlib axes. Defaults to new ones, as high as the text.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: unless there is a score for each token.
+        ValueError: unless there is a text and a score for each token.
 
     Example:
 
     >>> import keras_sgt
     >>> ax = keras_sgt.report.plot_tokens(["so", "good"], [0.1, 0.9])
     """
-    scores = np.asarray(scores, "float64")
-    if scores.shape != (len(tokens),):
+    tokens = list(tokens)
+    wrong = [token for token in tokens if not isinstance(token, str)]
+    if wrong:
         raise ValueError(
-            f"`scores` has to hold a number for each of the {len(tokens)} "
-            f"tokens. Received: scores of shape {scores.shape}"
+            "`tokens` has to hold text; map token ids to words first. "
+            f"Received: {wrong[0]!r} of type {type(wrong[0]).__name__}"
         )
-    colours = _diverging(scores / (abs(scores).max(initial=0) or 1))
-    ax = _axes(ax, (8, 0.4 + 0.3 * (1 + sum(map(len, tokens)) // 80)))
+    scores = np.asarray(scores, "float64")
+    for name, values in (("scores", scores), ("truth", truth)):
+        if values is not None and np.shape(values) != (len(tokens),):
+            raise ValueError(
+                f"`{name}` has to hold a number for each of the {len(tokens)} "
+                f"tokens. Received: {name} of shape {np.shape(values)}"
+            )
+    own = ax is None
+    if own:
+        ax = _pyplot().figure(figsize=(8, 1)).add_axes((0, 0, 1, 1))
     ax.set_axis_off()
-    column, line, width = 0, 0, 90
-    for i, token in enumerate(tokens):
-        if column and column + len(token) > width:
-            column, line = 0, line + 1
-        ax.text(
-            column / width,
-            -line,
-            # Not mathematics, whatever it holds.
-            token.replace("$", r"\$"),
-            family="monospace",
-            fontsize=9,
-            color="black",
-            bbox={"facecolor": colours[i], "edgecolor": "none", "pad": 1.5},
-        )
-        if truth is not None and truth[i]:
-            end = (column + len(token)) / width
-            ax.plot([column / width, end], [-line - 0.2] * 2, color="black")
-        column += len(token) + 1
-    ax.set(xlim=(0, 1.05), ylim=(-line - 0.6, 0.8))
+    ax.figure.figure.draw_without_rendering()  # a layout settles
+    colours = _diverging(scores / (abs(scores).max(initial=0) or 1))
+    texts = [_word(ax, *pair) for pair in zip(tokens, colours)]
+    widths = np.array([_points(ax, t.get_window_extent().width) for t in texts])
+    width, height = (_points(ax, v) for v in ax.get_window_extent().size)
+    size, left, line = _lines(widths, width, np.inf if own else height)
+    if own:
+        lines = 1 + max(line, default=0)
+        ax.figure.set_size_inches(8, (lines + 0.5) * LEADING * size / 72)
+        height = np.inf
+    _place(ax, texts, truth, widths, (size, left, line), height)
     return ax
+
+
+LETTERS, LEADING, GAP = 9, 1.9, 6  # points, a line's height in them, points
+
+
+def _word(ax, token, colour):
+    return ax.text(
+        0,
+        0,
+        token.replace("$", r"\$"),  # not mathematics, whatever it holds
+        family="monospace",
+        fontsize=LETTERS,
+        color="black",
+        va="center",
+        bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.5},
+    )
+
+
+def _points(ax, pixels):
+    return pixels * 72 / ax.figure.dpi
+
+
+def _lines(widths, width, height):
+    """The largest size of letters that fits; each word's left end and line."""
+    for size in (LETTERS, 7, 5):
+        x, line, places = GAP, 0, []
+        for own in widths * size / LETTERS:
+            if x > GAP and x + own + GAP > width:
+                x, line = GAP, line + 1
+            places.append((x, line))
+            x += own + GAP
+        if (line + 1.5) * LEADING * size <= height:
+            break
+    left, lines = zip(*places) if places else ((), ())
+    return size, left, lines
+
+
+def _place(ax, texts, truth, widths, layout, height):
+    """Moves words to their places, in points from the axes' upper left."""
+    from matplotlib import transforms
+
+    size, left, line = layout
+    corner = transforms.ScaledTranslation(0, 1, ax.transAxes)
+    place = transforms.Affine2D().scale(1 / 72)
+    place = place + ax.figure.dpi_scale_trans + corner
+    step = LEADING * size
+    # The last line that fits is kept for the number of words left out.
+    fitting = int((height - step / 2) / step) if height < np.inf else len(texts)
+    fits = max(line, default=0) < fitting
+    for i, text in enumerate(texts):
+        y = -(line[i] + 0.75) * step
+        if not fits and line[i] >= fitting - 1:
+            text.set_text(f"… {len(texts) - i} more")
+            text.set(bbox=None, x=GAP, y=y, transform=place, fontsize=size)
+            for other in texts[i + 1 :]:
+                other.remove()
+            break
+        text.set(x=left[i], y=y, transform=place, fontsize=size)
+        if truth is not None and truth[i]:
+            ends = [left[i], left[i] + widths[i] * size / LETTERS]
+            low = y - 0.75 * size
+            ax.plot(ends, [low, low], color="black", transform=place)
 
 
 def plot_series(series, scores, truth=None, ax=None):
     """A map of steps and features, the true ones in a box.
+
+    The signals are drawn above it, in the upper part of the axes, aligned.
 
     Args:
         series: floats `(steps, features)`, drawn as lines above the map; or
@@ -153,9 +234,13 @@ def plot_series(series, scores, truth=None, ax=None):
             linestyle="--",
         )
     if series is not None:
-        above = ax.inset_axes([0, 1.04, 1, 0.35], sharex=ax)
+        from mpl_toolkits.axes_grid1 import make_axes_locatable
+
+        divider = make_axes_locatable(ax)
+        above = divider.append_axes("top", "40%", pad=0.08, sharex=ax)
         above.plot(np.asarray(series), linewidth=0.8)
         above.tick_params(labelbottom=False)
+        above.set_label("signals")
     return ax
 
 
@@ -230,37 +315,113 @@ def plot_gradient_distribution(maps, bins=41, ax=None):
 
 
 def overview(comparison):
-    """All curves of a comparison, a row for each method."""
-    plt = _pyplot()
-    measures = comparison.curves()
-    rows, columns = len(comparison.methods), len(measures) + 1
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(3.6 * columns, 2.8 * rows),
-        squeeze=False,
+    """All curves of a comparison, and maps of a few samples below them."""
+    columns = len(comparison.curves()) + 1
+    pictures = min(PICTURES, len(comparison.shown))
+    rows = len(comparison.methods), len(comparison.models)
+    sizes = 2.8 * rows[0], 2.4 * rows[1]
+    figure = _pyplot().figure(
+        figsize=(max(3.6 * columns, 2.6 * pictures), sum(sizes)),
         layout="constrained",
     )
+    above, below = figure.subfigures(2, height_ratios=sizes)
+    axes = above.subplots(rows[0], columns, squeeze=False)
     for method, line in zip(comparison.methods, axes):
-        for measure, ax in zip(measures, line):
-            plot_curves(
-                {
-                    model: comparison.curve(model, method, measure)
-                    for model in comparison.models
-                },
-                f"{registry.heading(measure)}, {method}",
-                ax=ax,
-            )
-        plot_curves(
-            {
-                model: comparison.distribution(model, method)
-                for model in comparison.models
-            },
-            f"log₁₀ share of features, {method}",
-            "share of the map's largest",
-            ax=line[-1],
-        )
+        _curves(comparison, method, line)
+    axes = below.subplots(rows[1], pictures, squeeze=False)
+    for model, line in zip(comparison.models, axes):
+        for i, ax in enumerate(line):
+            _picture_of(comparison, model, i, ax)
     return figure
+
+
+PICTURES = 4  # samples in an overview
+
+
+def _curves(comparison, method, axes):
+    for measure, ax in zip(comparison.curves(), axes):
+        curves = {
+            model: comparison.curve(model, method, measure)
+            for model in comparison.models
+        }
+        plot_curves(curves, ax=ax)
+        _titled(ax, f"{registry.heading(measure)}\n{method}")
+    shares = {
+        model: comparison.distribution(model, method)
+        for model in comparison.models
+    }
+    plot_curves(shares, xlabel="share of the map's largest", ax=axes[-1])
+    axes[-1].set_yscale("log")
+    _titled(axes[-1], f"share of features\n{method}")
+
+
+def _picture_of(comparison, model, i, ax):
+    method = comparison.methods[0]
+    truth = None if comparison.truth is None else comparison.truth[i]
+    x = comparison.x[i]
+    names = comparison.feature_names
+    if comparison.domain == "text":
+        names = words(x, comparison.token_names)
+    picture(
+        comparison.domain,
+        x,
+        comparison.part(model, method)["maps"][i],
+        truth,
+        names,
+        ax,
+    )
+    _titled(ax, f"sample {comparison.shown[i]}\n{model}, {method}")
+
+
+def picture(domain, x, relevance, truth=None, names=None, ax=None):
+    """The relevance of one sample, in the way of its kind of data."""
+    if domain == "images":
+        return plot_maps(relevance[None], x[None], ax=ax)
+    if domain == "series":
+        return plot_series(x, relevance, truth, ax=ax)
+    if domain == "text":
+        end = len(names)
+        truth = None if truth is None else truth[:end]
+        return plot_tokens(names, relevance[:end], truth, ax=ax)
+    return _bars(relevance, names, ax)
+
+
+def _bars(relevance, names, ax, most=12):
+    """The most relevant columns of a row of a table."""
+    ax = _axes(ax, (4, 3))
+    chosen = np.argsort(-abs(relevance), kind="stable")[:most][::-1]
+    shares = relevance[chosen] / (abs(relevance).max(initial=0) or 1)
+    ax.barh(range(len(chosen)), shares, color=_diverging(np.sign(shares)))
+    ax.set_yticks(
+        range(len(chosen)),
+        [str(names[i] if names else i).replace("$", r"\$") for i in chosen],
+        fontsize=7,
+    )
+    ax.set(xlim=(-1.05, 1.05), xlabel="relevance, largest ±1")
+    return ax
+
+
+def words(ids, names):
+    """The words of a text up to its padding, at its end."""
+    ids = ids[: int(np.flatnonzero(ids).max(initial=-1)) + 1].tolist()
+    if names is None:
+        return [str(token) for token in ids]
+    if isinstance(names, dict):
+        return [str(names.get(token, token)) for token in ids]
+    known = range(len(names))
+    return [str(names[token] if token in known else token) for token in ids]
+
+
+def _titled(ax, title):
+    """A title in lines that are not wider than the axes."""
+    lines = [textwrap.fill(line, 36) for line in title.split("\n")]
+    siblings = ax.get_shared_x_axes().get_siblings(ax)
+    signals = any(other.get_label() == "signals" for other in siblings)
+    ax.set_title(
+        "\n".join(lines).replace("$", r"\$"),
+        fontsize=9,
+        y=1.55 if signals else None,  # above the signals, not below them
+    )
 
 
 def _pyplot():
@@ -273,8 +434,19 @@ def _pyplot():
     return plt
 
 
+def check_matplotlib():
+    """Raises an error that tells what to install, if it is missing."""
+    _pyplot()
+
+
+def has_matplotlib():
+    return importlib.util.find_spec("matplotlib") is not None
+
+
 def _axes(ax, size):
-    return _pyplot().subplots(figsize=size)[1] if ax is None else ax
+    if ax is not None:
+        return ax
+    return _pyplot().subplots(figsize=size, layout="constrained")[1]
 
 
 def _diverging(shares):

@@ -7,10 +7,9 @@ import time
 import warnings
 
 import keras
-import numpy as np
 
-from keras_sgt import attribution, evaluation
-from keras_sgt.report import figures
+from keras_sgt import attribution, checks, evaluation
+from keras_sgt.report import data, figures
 
 PICTURES = 8  # of samples, side by side
 
@@ -25,21 +24,25 @@ class SaliencyMonitor(keras.callbacks.Callback):
     `keras.Model`. An epoch that is not due costs nothing.
 
     Args:
-        x: floats `(samples, ...)`, the samples that are watched; or token ids.
-        y: ints `(samples,)`, their classes.
+        x: floats `(samples, ...)`, the samples that are watched; or token ids
+            `(samples, length)`, ints.
+        y: ints `(samples,)`, their classes, or one-hot.
         every: int ≥ 1, epochs from one look to the next. Defaults to 1.
-        truth: bools shaped like `x`. Defaults to `None`, unknown.
+        truth: bools shaped like `x`, in none all or none. Defaults to `None`,
+            unknown.
         method: function from a model to a method of `keras_sgt.attribution`.
             Defaults to `Gradient`.
         folder: path of a folder for pictures of the maps, PNG files named by
-            epoch (images and time series; needs Matplotlib). Defaults to
-            none.
+            epoch (needs Matplotlib). Defaults to none.
         log_dir: path, as that of `keras.callbacks.TensorBoard`: numbers and
             pictures for TensorBoard (needs the package tensorboard; without
             it there is a warning). Defaults to none.
+        names: for pictures, list of str, of the words of token ids (or dict
+            from ids) or of a table's columns. Defaults to their numbers.
 
     Raises:
-        ValueError: for samples, classes or `every` out of range.
+        ValueError: for samples, classes, truth or `every` out of range.
+        ImportError: for a `folder` without Matplotlib.
 
     Example:
 
@@ -66,32 +69,40 @@ class SaliencyMonitor(keras.callbacks.Callback):
         method=attribution.Gradient,
         folder=None,
         log_dir=None,
+        names=None,
     ):
         super().__init__()
         if type(every) is not int or every < 1:
             raise ValueError(
                 f"`every` has to be an int, 1 or more. Received: {every!r}"
             )
-        self.x, self.y = np.asarray(x), np.asarray(y)
-        if not len(self.x) or self.y.shape != self.x.shape[:1]:
+        if not callable(method):
             raise ValueError(
-                "`y` has to hold the class of each sample of `x`. Received: x "
-                f"of shape {self.x.shape}, y of shape {self.y.shape}"
+                "`method` has to be a function from a model to a method. "
+                f"Received: {method!r}"
             )
-        if truth is not None and np.shape(truth) != self.x.shape:
-            raise ValueError(
-                f"`truth` has to have the shape of `x`, {self.x.shape}. "
-                f"Received: truth of shape {np.shape(truth)}"
-            )
+        self.x, self.y, self.domain = data.arrays(x, y)
+        if truth is not None:
+            real = self.x != 0 if self.domain == "text" else None
+            truth = checks.truth_masks("truth", truth, self.x.shape, real)
+        if folder is not None:
+            figures.check_matplotlib()
         self.every = every
         self.truth = truth
         self.method = method
         self.folder = None if folder is None else pathlib.Path(folder)
+        self.names = names
         self.log_dir = None if log_dir is None else str(log_dir)
         self._attribute = self._writer = None
 
     def on_train_begin(self, logs=None):
         self._attribute = None  # of another model, perhaps
+        classes = data.class_count({"": [self.model]}, self.y)
+        if self.y.max() >= classes:
+            raise ValueError(
+                f"`y` has to hold classes below {classes}, the number that the "
+                f"model knows. Received: class {int(self.y.max())}"
+            )
         if self.log_dir is not None:
             self._writer = _event_writer(self.log_dir)
 
@@ -117,7 +128,7 @@ class SaliencyMonitor(keras.callbacks.Callback):
     def _keep(self, epoch, maps, found):
         picture = None
         wanted = self.folder is not None or self._writer is not None
-        if wanted and maps.ndim in (3, 4):
+        if wanted and figures.has_matplotlib():
             picture = self._picture(maps)
         if self.folder is not None and picture is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -132,19 +143,22 @@ class SaliencyMonitor(keras.callbacks.Callback):
         import matplotlib.figure
 
         maps, x = maps[:PICTURES], self.x[:PICTURES]
-        if maps.ndim == 4:
+        if self.domain == "images":
             size = (2 * len(maps), 4)
             figure = matplotlib.figure.Figure(size, layout="constrained")
             above, below = figure.subplots(2)
             figures.plot_maps(maps, ax=above)
             figures.plot_maps(maps, x, ax=below)
         else:
-            figure = matplotlib.figure.Figure((5 * len(maps), 4))
-            for i, ax in enumerate(
-                figure.subplots(1, len(maps), squeeze=False)[0]
-            ):
-                truth = None if self.truth is None else self.truth[i]
-                figures.plot_series(x[i], maps[i], truth, ax=ax)
+            size = (4 * len(maps), 3)
+            figure = matplotlib.figure.Figure(size, layout="constrained")
+            axes = figure.subplots(1, len(maps), squeeze=False)[0]
+            for i, ax in enumerate(axes):
+                names, truth = self.names, self.truth
+                truth = None if truth is None else truth[i]
+                if self.domain == "text":
+                    names = figures.words(x[i], names)
+                figures.picture(self.domain, x[i], maps[i], truth, names, ax)
         stream = io.BytesIO()
         figure.savefig(stream, format="png", dpi=80)
         return stream.getvalue()

@@ -6,10 +6,12 @@ import hashlib
 import numpy as np
 
 import keras_sgt
-from keras_sgt.report import registry
+from keras_sgt.report import figures, registry
 
 FILES = "page_files"
 PICTURE_BYTES = 2_500_000  # of all together, so that the page stays small
+COLUMNS_SHOWN = 30  # of a table, for each sample
+WORDS_SHOWN = 1000  # of a text
 
 
 def render(comparison, title="Saliency compared"):
@@ -23,8 +25,10 @@ def render(comparison, title="Saliency compared"):
     return environment.get_template("page.html").render(
         title=title,
         about=_about(comparison),
-        head=head,
-        lines=lines,
+        head=head[2:],
+        lines=[
+            (*line[:2], [_split(cell) for cell in line[2:]]) for line in lines
+        ],
         note=comparison.note,
         scale=_SCALE,
         domain=comparison.domain,
@@ -37,11 +41,11 @@ def render(comparison, title="Saliency compared"):
     )
 
 
-def table(comparison):
-    """The table alone, for notebooks."""
-    head, lines = comparison.table()
-    template = _environment().get_template("table.html")
-    return template.render(head=head, lines=lines)
+def _split(cell):
+    """A cell of the table: number, interval, and whether it is the best."""
+    best = cell.endswith("*")
+    value, _, interval = cell.rstrip(" *").partition(" ")
+    return value, interval, best
 
 
 def _environment():
@@ -93,9 +97,16 @@ def _content(comparison):
         "domain": comparison.domain,
         "models": comparison.models,
         "methods": comparison.methods,
+        "signed": {
+            method: any(
+                bool((maps[m, method] < 0).any()) for m in comparison.models
+            )
+            for method in comparison.methods
+        },
         "shape": next(iter(maps.values())).shape[1:],
+        "steps": comparison.x.shape[1],
         "classNames": list(map(str, names or range(classes))),
-        "featureNames": comparison.feature_names,
+        "featureNames": _feature_names(comparison, side),
         "curves": list(_curves(comparison)),
         "sorts": list(_sorts(comparison)),
         "samples": [
@@ -110,7 +121,11 @@ def _sample(comparison, i, given, maps):
         model: comparison.part(model)["probabilities"][i]
         for model in comparison.models
     }
-    length = len(given["tokens"]) if "tokens" in given else None
+    own = {pair: values[i] for pair, values in maps.items()}
+    if comparison.domain == "table":
+        given, own = _top_columns(comparison, i, own)
+    elif comparison.domain == "text":
+        own = {k: v[: len(given["tokens"])] for k, v in own.items()}
     return {
         **given,
         "index": int(comparison.shown[i]),
@@ -119,12 +134,46 @@ def _sample(comparison, i, given, maps):
         "probability": {m: round(float(p.max()), 4) for m, p in said.items()},
         "maps": {
             model: {
-                method: _quantised(maps[model, method][i][:length])
+                method: _quantised(own[model, method])
                 for method in comparison.methods
             }
             for model in comparison.models
         },
     }
+
+
+def _top_columns(comparison, i, maps):
+    """The columns of a row that are most relevant, for all its maps alike."""
+    counted = [k for k in maps if k[1] != "random"] or list(maps)
+    shares = sum(
+        abs(maps[k]) / (abs(maps[k]).max(initial=0) or 1) for k in counted
+    )
+    top = np.sort(np.argsort(-shares, kind="stable")[:COLUMNS_SHOWN])
+    names, row = comparison.feature_names, comparison.x[i]
+    given = {
+        "names": [_short(names[c]) for c in top],
+        "values": [f"{v:.4g}" for v in row[top]],
+        "more": len(row) - len(top),
+    }
+    return given, {k: values[top] for k, values in maps.items()}
+
+
+def _short(text, most=60):
+    text = str(text)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _feature_names(comparison, side):
+    """Names of the rows of a series' maps; of blocks of them, if reduced."""
+    if comparison.domain != "series":
+        return None
+    count = comparison.x.shape[2]
+    names = comparison.feature_names or range(count)
+    block = -(-count // side)
+    ends = [(i, min(i + block, count) - 1) for i in range(0, count, block)]
+    if block == 1:
+        return [_short(name) for name in names]
+    return [f"{_short(names[a], 20)} – {_short(names[b], 20)}" for a, b in ends]
 
 
 def _inputs(comparison, side):
@@ -133,7 +182,7 @@ def _inputs(comparison, side):
     if comparison.domain == "text":
         return [_words(comparison, i) for i in range(len(x))]
     if comparison.domain == "table":
-        return [{"values": [f"{v:.4g}" for v in row]} for row in x]
+        return [{}] * len(x)
     if comparison.domain == "images" and x.shape[-1] not in (1, 3):
         x = x.mean(-1, keepdims=True)  # more channels than colours
     x = _reduced(x, comparison.domain, side, channels=True)
@@ -152,18 +201,15 @@ def _inputs(comparison, side):
 
 
 def _words(comparison, i):
-    ids = comparison.x[i]
-    real = ids[: int(np.flatnonzero(ids).max(initial=-1)) + 1]
-    names = comparison.token_names
-    if names is None:
-        tokens = [str(token) for token in real]
-    elif isinstance(names, dict):
-        tokens = [str(names.get(int(t), int(t))) for t in real]
-    else:
-        tokens = [str(names[t]) if t < len(names) else str(t) for t in real]
-    found = {"tokens": tokens}
+    words = figures.words(comparison.x[i], comparison.token_names)
+    maps = len(comparison.models) * len(comparison.methods)
+    bytes_each = 1.4 * maps + 20
+    most = int(PICTURE_BYTES / len(comparison.shown) / bytes_each)
+    most = min(WORDS_SHOWN, max(most, 20))
+    tokens = [_short(word) for word in words[:most]]
+    found = {"tokens": tokens, "more": len(words) - len(tokens)}
     if comparison.truth is not None:
-        found["truth"] = comparison.truth[i, : len(real)].tolist()
+        found["truth"] = comparison.truth[i, : len(tokens)].tolist()
     return found
 
 
@@ -217,13 +263,19 @@ def _curves(comparison):
             }
         yield {
             "method": method,
-            "title": "how large attributions are (share of features, log)",
+            "title": "how large attributions are",
+            "up": "share of features",
             "along": "share of the map's largest magnitude",
+            "log": True,
             "series": [
-                _line(model, *comparison.distribution(model, method))
+                _line(model, *_logs(comparison.distribution(model, method)))
                 for model in comparison.models
             ],
         }
+
+
+def _logs(curve):
+    return curve[0], np.log10(np.maximum(curve[1], 1e-5))
 
 
 def _line(name, x, y):
@@ -253,7 +305,9 @@ def _sorts(comparison):
 
 
 _SCALE = (
-    "Each map has its own scale: blue is the negative of its largest "
-    "magnitude (against the class), white is zero, orange that magnitude (for "
-    "the class). The number below a map is what ±1 stands for."
+    "Each map has its own scale: white is zero, orange the largest magnitude, "
+    "for the class that the model predicts, and blue that magnitude against "
+    "it. Methods that tell magnitudes only run from white to orange, which "
+    "then says neither for nor against. The number beside a map is what its "
+    "darkest colour stands for."
 )

@@ -109,10 +109,24 @@ def _located(function):
     return compute
 
 
+def with_rationale(truth, ids):
+    """Which texts have a rationale, and words outside it."""
+    real = ids != 0
+    marked = (truth & real).sum(1)
+    return (marked > 0) & (marked < real.sum(1))
+
+
 def _auprc(given):
-    return evaluation.token_auprc(
-        abs(given.attributions), given.truth, given.x != 0
+    """Of the texts that have a rationale; the others are left out."""
+    chosen = with_rationale(given.truth, given.x)
+    found = evaluation.token_auprc(
+        abs(given.attributions)[chosen],
+        given.truth[chosen],
+        given.x[chosen] != 0,
     )
+    per_sample = np.full(len(given.x), np.nan)
+    per_sample[chosen] = found.per_sample
+    return results.of_samples(per_sample)
 
 
 def _weighted(field):
@@ -120,7 +134,7 @@ def _weighted(field):
         found = evaluation.weighted_precision_recall(
             given.attributions, given.truth
         )
-        return results.Measure(getattr(found, field))
+        return results.of_samples(getattr(found, field))
 
     return compute
 
@@ -168,14 +182,14 @@ MEASURES = {
         "weighted precision (AUP)",
         True,
         ("series",),
-        _weighted("aup"),
+        _weighted("per_sample"),
         needs_truth=True,
     ),
     "aur": Entry(
         "weighted recall (AUR)",
         True,
         ("series",),
-        _weighted("aur"),
+        _weighted("recall_per_sample"),
         needs_truth=True,
     ),
     "token_auprc": Entry(
@@ -200,6 +214,8 @@ def choose(wanted, domain, truth):
     ]
     if wanted is None:
         return fitting
+    if isinstance(wanted, str):
+        wanted = [wanted]
     unknown = [name for name in wanted if name not in fitting]
     if unknown:
         raise ValueError(

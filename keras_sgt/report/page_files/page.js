@@ -26,24 +26,48 @@ function numbers(text) {
   return new Int8Array(bytes.buffer);
 }
 
-// The shares of a map's largest magnitude, in [-1, 1]; zero below the top.
-function shares(map, top) {
-  const values = Array.from(numbers(map.values), (v) => v / 127);
-  if (top >= 100) return values;
-  const sorted = values.map(Math.abs).sort((a, b) => b - a);
-  const limit = sorted[Math.max(0, Math.ceil((top / 100) * sorted.length) - 1)];
-  return values.map((v) => (Math.abs(v) >= limit && v !== 0 ? v : 0));
+// A map is decoded once; its magnitudes are counted, so that the limit of the
+// top p % is found without sorting.
+const decoded = new Map();
+function decode(map) {
+  if (!decoded.has(map)) {
+    const values = numbers(map.values);
+    const counts = new Uint32Array(128);
+    for (const v of values) counts[Math.abs(v)]++;
+    decoded.set(map, { values, counts });
+  }
+  return decoded.get(map);
 }
 
+// The values that are shown, in [-127, 127]; zero below the top p %.
+function shown(map, top) {
+  const { values, counts } = decode(map);
+  if (top >= 100) return values;
+  const wanted = Math.max(1, Math.ceil((top / 100) * values.length));
+  let limit = 127;
+  for (let seen = counts[127]; seen < wanted && limit > 1; ) seen += counts[--limit];
+  return values.map((v) => (Math.abs(v) >= limit ? v : 0));
+}
+
+const PALETTE = Array.from({ length: 255 }, (_, i) => colour((i - 127) / 127));
+
+// Paints pixel by pixel; `pixel(i, out, at)` writes three bytes.
 function paint(canvas, width, height, pixel) {
-  canvas.width = width;
-  canvas.height = height;
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
   for (let i = 0; i < width * height; i++) {
-    image.data.set([...pixel(i), 255], 4 * i);
+    pixel(i, image.data, 4 * i);
+    image.data[4 * i + 3] = 255;
   }
   context.putImageData(image, 0, 0);
+}
+
+function put(out, at, rgb) {
+  out[at] = rgb[0];
+  out[at + 1] = rgb[1];
+  out[at + 2] = rgb[2];
 }
 
 function value(id, fallback) {
@@ -51,122 +75,168 @@ function value(id, fallback) {
   return control ? Number(control.value) : fallback;
 }
 
+// Each fills a card; what it adds to `changes` is done again as sliders move.
 const draw = {
-  images(sample) {
+  images(sample, card, changes) {
     const [height, width] = data.shape;
     const input = numbers(sample.input);
     const channels = input.length / (height * width);
-    const grey = (i) =>
-      [0, 1, 2].map((c) => input[i * channels + (channels > 1 ? c : 0)] + 128);
-    const views = make("div", { class: "views" });
+    const bytes = new Uint8Array(3 * height * width);
+    for (let i = 0; i < bytes.length; i++)
+      bytes[i] = input[channels > 1 ? i : Math.floor(i / 3)] + 128;
     const original = make("canvas", { role: "img", "aria-label": "input" });
-    paint(original, width, height, grey);
-    views.append(make("figure", {}, original, make("figcaption", { text: "input" })));
-    eachMap(sample, (model, method, map) => {
-      const relevance = make("canvas", { role: "img", "aria-label": `map of ${model}` });
-      const overlay = make("canvas", { role: "img", "aria-label": `overlay of ${model}` });
-      views.append(make("figure", {}, relevance, overlay, caption(model, method, map)));
-      changing.push(() => {
-        const found = shares(map, value("top", 100));
+    paint(original, width, height, (i, out, at) => put(out, at, bytes.subarray(3 * i)));
+    card.append(make("figure", { class: "input" }, original, make("figcaption", { text: "input" })));
+    eachMap(sample, card, (cell, map, name) => {
+      const relevance = make("canvas", { role: "img", "aria-label": `map of ${name}` });
+      const overlay = make("canvas", { role: "img", "aria-label": `overlay of ${name}` });
+      cell.append(relevance, overlay);
+      changes.push(() => {
+        const found = shown(map, value("top", 100));
         const opacity = value("opacity", 70) / 100;
-        paint(relevance, width, height, (i) => colour(found[i]));
-        paint(overlay, width, height, (i) => {
-          const weight = opacity * Math.abs(found[i]);
-          const tint = colour(Math.sign(found[i]));
-          return grey(i).map((g, c) => g * (1 - weight) + tint[c] * weight);
+        paint(relevance, width, height, (i, out, at) => put(out, at, PALETTE[found[i] + 127]));
+        paint(overlay, width, height, (i, out, at) => {
+          const weight = (opacity * Math.abs(found[i])) / 127;
+          const tint = PALETTE[127 * Math.sign(found[i]) + 127];
+          for (let c = 0; c < 3; c++)
+            out[at + c] = bytes[3 * i + c] * (1 - weight) + tint[c] * weight;
         });
       });
     });
-    return views;
   },
 
-  series(sample) {
+  series(sample, card, changes) {
     const [steps, features] = data.shape;
-    const views = make("div", { class: "views series" });
-    const signal = make("canvas", { role: "img", "aria-label": "signals, a line for each feature" });
-    lines(signal, numbers(sample.input), steps, features);
-    views.append(make("figure", {}, signal, make("figcaption", { text: "signals over time" })));
-    eachMap(sample, (model, method, map) => {
-      const canvas = make("canvas", { role: "img", "aria-label": `map of ${model}` });
-      views.append(make("figure", {}, canvas, caption(model, method, map)));
-      changing.push(() => {
-        const found = shares(map, value("top", 100));
-        const zoom = Math.max(1, Math.ceil(300 / Math.max(steps, features)));
-        paint(canvas, steps * zoom, features * zoom, (i) => {
-          const step = Math.floor((i % (steps * zoom)) / zoom);
-          const feature = Math.floor(i / (steps * zoom) / zoom);
-          return colour(found[step * features + feature]);
+    const signals = numbers(sample.input);
+    const truth = sample.truth && numbers(sample.truth);
+    const zoom = [Math.max(1, Math.ceil(320 / steps)), Math.max(1, Math.ceil(160 / features))];
+    eachMap(sample, card, (cell, map, name) => {
+      const above = make("canvas", { class: "signals", role: "img", "aria-label": "signals, a line for each feature" });
+      lines(above, signals, steps, features);
+      const canvas = make("canvas", { class: "map", role: "img", "aria-label": `map of ${name}: steps from left to right, a row for each feature` });
+      const middle = make("span", { text: "step" });
+      cell.append(make(
+        "div", { class: "chart" },
+        make("div", { class: "names" }, make("span", { text: "signals" })), above,
+        names(), canvas,
+        make("div", { class: "steps" }, make("span", { text: "0" }), middle, make("span", { text: data.steps - 1 })),
+      ));
+      changes.push(() => {
+        const found = shown(map, value("top", 100));
+        const width = steps * zoom[0];
+        paint(canvas, width, features * zoom[1], (i, out, at) => {
+          const step = Math.floor((i % width) / zoom[0]);
+          const feature = Math.floor(i / width / zoom[1]);
+          put(out, at, PALETTE[found[step * features + feature] + 127]);
         });
-        if (sample.truth) box(canvas, numbers(sample.truth), steps, features, zoom);
+        if (truth) box(canvas, truth, steps, features, zoom);
       });
     });
-    return views;
   },
 
-  text(sample) {
-    const views = make("div");
-    eachMap(sample, (model, method, map) => {
-      const found = shares(map, 100);
-      const words = make("p", { class: "words" });
+  text(sample, card) {
+    eachMap(sample, card, (cell, map) => {
+      const { values } = decode(map);
+      const said = make("output", { class: "said" });
+      const words = make("p", { class: "words", role: "group", "aria-label": "words; arrow keys go from one to the next" });
       sample.tokens.forEach((token, i) => {
-        const word = make("span", { text: token, title: (found[i] * map.scale).toPrecision(3) });
+        const number = ((values[i] / 127) * map.scale).toPrecision(3);
+        const word = make("span", { text: token, title: number, tabindex: i ? -1 : 0 });
         // Never so dark that black letters are hard to read.
-        word.style.backgroundColor = `rgb(${colour(0.75 * found[i])})`;
+        word.style.backgroundColor = `rgb(${colour((0.75 * values[i]) / 127)})`;
         if (sample.truth && sample.truth[i]) word.className = "human";
         words.append(word, " ");
       });
-      views.append(caption(model, method, map), words);
+      if (sample.more) words.append(`… ${sample.more} more`);
+      tell(words, said);
+      cell.querySelector("figcaption").append(" ", said);
+      cell.append(words);
     });
-    return views;
   },
 
-  table(sample) {
-    const views = make("div", { class: "views" });
-    eachMap(sample, (model, method, map) => {
+  table(sample, card, changes) {
+    eachMap(sample, card, (cell, map) => {
       const rows = make("table", { class: "bars" });
-      views.append(make("figure", {}, caption(model, method, map), rows));
-      changing.push(() => {
-        const found = shares(map, value("top", 100));
-        rows.replaceChildren(
-          ...found.map((share, i) => {
-            const bar = make("span", { class: "bar", title: (share * map.scale).toPrecision(3) });
-            bar.style.backgroundColor = `rgb(${colour(Math.sign(share))})`;
-            bar.style.width = `${50 * Math.abs(share)}%`;
-            bar.style.left = share < 0 ? `${50 - 50 * Math.abs(share)}%` : "50%";
-            return make(
-              "tr", {},
-              make("td", { text: data.featureNames[i] }),
-              make("td", { text: sample.values[i] }),
-              make("td", {}, bar),
-            );
-          }),
+      cell.append(rows);
+      if (sample.more) cell.append(make("p", { class: "note", text: `${sample.more} more columns, less relevant` }));
+      changes.push(() => rows.replaceChildren(...Array.from(shown(map, value("top", 100)), (v, i) => {
+        const share = v / 127;
+        const bar = make("span", { class: "bar" });
+        bar.style.backgroundColor = `rgb(${colour(Math.sign(share))})`;
+        bar.style.width = `${50 * Math.abs(share)}%`;
+        bar.style.left = share < 0 ? `${50 - 50 * Math.abs(share)}%` : "50%";
+        return make(
+          "tr", {},
+          make("td", { text: sample.names[i] }),
+          make("td", { text: sample.values[i] }),
+          make("td", { text: v ? (share * map.scale).toPrecision(2) : "" }),
+          make("td", {}, bar),
         );
-      });
+      })));
     });
-    return views;
   },
 };
 
-function eachMap(sample, use) {
-  for (const method of data.methods)
-    for (const model of data.models) use(model, method, sample.maps[model][method]);
+// The number of the word that is pointed at, touched, or focused.
+function tell(words, said) {
+  const say = (event) => {
+    if (event.target.title) said.textContent = `${event.target.textContent}: ${event.target.title}`;
+  };
+  words.addEventListener("pointerover", say);
+  words.addEventListener("focusin", say);
+  words.addEventListener("click", (event) => event.target.title && go(event.target));
+  const go = (word) => {
+    words.querySelector("[tabindex='0']")?.setAttribute("tabindex", -1);
+    word.setAttribute("tabindex", 0);
+    word.focus();
+  };
+  words.addEventListener("keydown", (event) => {
+    const near = { ArrowRight: "nextElementSibling", ArrowLeft: "previousElementSibling" }[event.key];
+    const next = near && event.target[near];
+    if (!next) return;
+    event.preventDefault();
+    go(next);
+  });
 }
 
-function caption(model, method, map) {
-  return make("figcaption", { text: `${model} · ${method} · ±1 is ${map.scale.toPrecision(2)}` });
+function names() {
+  const all = data.featureNames;
+  const few = all.length <= 14 ? all : [all[0], `${all.length} rows`, all[all.length - 1]];
+  return make("div", { class: "names" }, ...few.map((text) => make("span", { text, title: text })));
+}
+
+// A row for each method, a column for each model.
+function eachMap(sample, card, use) {
+  const grid = make("div", { class: `views ${data.domain}` });
+  for (const method of data.methods) {
+    const note = data.signed[method] ? "" : " magnitudes only, neither for nor against";
+    grid.append(make("h4", { text: method, "data-method": method }, make("span", { text: note })));
+    for (const model of data.models) {
+      const map = sample.maps[model][method];
+      const least = data.signed[method] ? "±" : "0 to ";
+      const cell = make(
+        "figure", { "data-method": method, "data-model": model },
+        make("figcaption", { text: `${model} · scale ${least}${map.scale.toPrecision(2)}` }),
+      );
+      use(cell, map, `${model}, ${method}`);
+      grid.append(cell);
+    }
+  }
+  card.append(grid);
 }
 
 function lines(canvas, input, steps, features) {
-  canvas.width = 400;
-  canvas.height = 270;
+  canvas.width = 640;
+  canvas.height = 128;
   const context = canvas.getContext("2d");
   for (let f = 0; f < features; f++) {
     context.strokeStyle = LINES[f % LINES.length];
     context.globalAlpha = features > 6 ? 0.5 : 1;
     context.beginPath();
     for (let t = 0; t < steps; t++) {
-      const y = 135 - input[t * features + f];
-      context.lineTo((t / Math.max(1, steps - 1)) * 398 + 1, y);
+      // In the middle of the step's column in the map below.
+      const y = 64 - input[t * features + f] / 2.1;
+      context.lineTo(((t + 0.5) / steps) * 640, y);
     }
     context.stroke();
   }
@@ -182,7 +252,8 @@ function box(canvas, truth, steps, features, zoom) {
   context.lineWidth = 2;
   context.strokeStyle = "#111";
   context.setLineDash([6, 4]);
-  context.strokeRect(t0 * zoom, f0 * zoom, (t1 - t0) * zoom, (f1 - f0) * zoom);
+  const [x, y] = zoom;
+  context.strokeRect(t0 * x, f0 * y, (t1 - t0) * x, (f1 - f0) * y);
 }
 
 // Curves, as SVG.
@@ -192,10 +263,20 @@ function svg(tag, attributes) {
   return node;
 }
 
-function plot(title, series, yTitle) {
-  const [w, h, left, bottom] = [320, 200, 38, 28];
+const DASHES = ["", "6 3", "2 2", "8 2 2 2"];
+function styled(line, i) {
+  line.style.stroke = LINES[i % LINES.length];
+  line.style.strokeDasharray = DASHES[i % DASHES.length];
+  line.setAttribute("stroke-width", 2);
+  return line;
+}
+
+function plot({ title, series, along, up, log }) {
+  const [w, h, left, bottom] = [320, 200, 56, 28];
   const ys = series.flatMap((s) => s.y);
-  const low = Math.min(0, ...ys), high = Math.max(...ys, low + 1e-6);
+  // Logarithms go from a power of ten to a power of ten.
+  const low = log ? Math.floor(Math.min(...ys)) : Math.min(0, ...ys);
+  const high = log ? Math.max(Math.ceil(Math.max(...ys)), low + 1) : Math.max(...ys, low + 1e-6);
   const x = (v) => left + v * (w - left - 8);
   const y = (v) => h - bottom - ((v - low) / (high - low)) * (h - bottom - 10);
   const picture = svg("svg", { viewBox: `0 0 ${w} ${h}`, role: "img", "aria-label": title });
@@ -205,22 +286,21 @@ function plot(title, series, yTitle) {
     node.textContent = text;
     picture.append(node);
   };
-  label(left - 4, y(high) + 8, high.toPrecision(2), "end");
-  label(left - 4, y(low), low.toPrecision(2), "end");
+  const ticks = log ? Array.from({ length: high - low + 1 }, (_, k) => low + k) : [low, high];
+  for (const v of ticks)
+    label(left - 4, Math.max(16, y(v) + 2), log ? `${Number((100 * 10 ** v).toPrecision(1))} %` : v.toPrecision(2), "end");
   for (const [v, anchor] of [[0, "start"], [0.5, "middle"], [1, "end"]])
     label(x(v), h - bottom + 14, `${100 * v} %`, anchor);
-  label((w + left) / 2, h - 2, yTitle, "middle");
+  label((w + left) / 2, h - 2, along, "middle");
   const legend = make("ul", { class: "legend" });
   series.forEach((s, i) => {
-    const line = svg("polyline", { fill: "none", "stroke-width": 2, points: s.y.map((v, k) => `${x(s.x[k])},${y(v)}`).join(" ") });
-    line.style.stroke = LINES[i % LINES.length];
-    line.style.strokeDasharray = ["", "6 3", "2 2", "8 2 2 2"][i % 4];
-    picture.append(line);
-    const swatch = make("span");
-    swatch.style.backgroundColor = LINES[i % LINES.length];
+    const line = svg("polyline", { fill: "none", points: s.y.map((v, k) => `${x(s.x[k])},${y(v)}`).join(" ") });
+    picture.append(styled(line, i));
+    const swatch = svg("svg", { viewBox: "0 0 28 6", "aria-hidden": "true" });
+    swatch.append(styled(svg("path", { d: "M0 3H28" }), i));
     legend.append(make("li", {}, swatch, s.name));
   });
-  return make("figure", { class: "plot" }, make("figcaption", { text: title }), picture, legend);
+  return make("figure", { class: "plot" }, make("figcaption", { text: up ? `${title} (${up})` : title }), picture, legend);
 }
 
 function plots() {
@@ -228,12 +308,11 @@ function plots() {
   byId("plots").replaceChildren(
     ...data.curves
       .filter((c) => c.method === method)
-      .map((c) => plot(c.title, c.series, c.along)),
+      .map(plot),
   );
 }
 
-// The gallery.
-let changing = [];
+// The gallery: cards are filled and painted when they come into view.
 const cards = data.samples.map((sample) => {
   const said = data.models.map((m) => `${m}: ${data.classNames[sample.predicted[m]]} (${Math.round(100 * sample.probability[m])} %)`);
   const title = make("h3", { text: `Sample ${sample.index}, class ${data.classNames[sample.label]}. ` });
@@ -241,9 +320,65 @@ const cards = data.samples.map((sample) => {
     const right = sample.predicted[m] === sample.label;
     title.append(make("span", { class: right ? "" : "wrong", text: said[i] }), i + 1 < data.models.length ? " · " : "");
   });
-  const card = make("section", { class: "sample", "data-index": sample.index }, title, draw[data.domain](sample));
-  return { sample, card };
+  const node = make("section", { class: "sample", "data-index": sample.index }, title);
+  return { sample, node, changes: null, stale: true, visible: false };
 });
+const byNode = new Map(cards.map((card) => [card.node, card]));
+
+function show(card) {
+  if (!card.changes) {
+    card.changes = [];
+    draw[data.domain](card.sample, card.node, card.changes);
+    choose(card);
+  }
+  if (card.stale) card.changes.forEach((change) => change());
+  card.stale = false;
+}
+
+const watcher = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    const card = byNode.get(entry.target);
+    card.visible = entry.isIntersecting;
+    if (card.visible) show(card);
+  }
+}, { rootMargin: "300px" });
+cards.forEach((card) => watcher.observe(card.node));
+window.addEventListener("beforeprint", () => cards.forEach(show));
+
+let due = false;
+function repaint() {
+  for (const id of ["opacity", "top"])
+    if (byId(id)) document.querySelector(`output[for=${id}]`).textContent = `${byId(id).value} %`;
+  for (const card of cards) card.stale = true;
+  if (due) return;
+  due = true;
+  requestAnimationFrame(() => {
+    due = false;
+    for (const card of cards) if (card.visible) show(card);
+  });
+}
+
+// Hides what is not chosen of models and methods.
+function chosen(kind) {
+  return new Set(data[kind].filter((_, i) => byId(`${kind}-${i}`).checked));
+}
+
+function choose(card) {
+  const [models, methods] = [chosen("models"), chosen("methods")];
+  for (const cell of card.node.querySelectorAll("[data-method]")) {
+    const { model, method } = cell.dataset;
+    cell.hidden = !methods.has(method) || (model !== undefined && !models.has(model));
+  }
+  card.node.style.setProperty("--models", Math.max(1, models.size));
+}
+
+for (const kind of ["models", "methods"]) {
+  data[kind].forEach((name, i) => {
+    const control = make("input", { type: "checkbox", id: `${kind}-${i}`, checked: "" });
+    control.addEventListener("change", () => cards.forEach((card) => card.changes && choose(card)));
+    byId(kind).append(make("label", {}, control, name));
+  });
+}
 
 function options(id, entries) {
   byId(id).append(...entries.map(([v, text]) => make("option", { value: v, text })));
@@ -257,28 +392,25 @@ function arrange() {
   const label = byId("class").value;
   const [model, wanted] = byId("correct").value.split(" ");
   const sort = byId("sort").value;
-  const kept = cards.filter(({ sample }) => {
+  byId("order").disabled = sort === "";
+  const kept = cards.map((card, i) => [card, i]).filter(([{ sample }]) => {
     const right = wanted && sample.predicted[data.models[model]] === sample.label;
     return (label === "" || sample.label === Number(label)) && (!wanted || right === (wanted === "right"));
   });
   if (sort !== "") {
     const values = data.sorts[sort].values;
-    const of = ({ sample }) => values[data.samples.indexOf(sample)] ?? -Infinity;
-    kept.sort((a, b) => of(b) - of(a));
+    const sign = Number(byId("order").value);
+    // Samples that a measure left out come last.
+    const of = ([, i]) => (values[i] === null ? Infinity : sign * values[i]);
+    kept.sort((a, b) => of(a) - of(b) || 0);
   }
-  byId("gallery").replaceChildren(...kept.map((c) => c.card));
+  byId("gallery").replaceChildren(...kept.map(([card]) => card.node));
   byId("count").textContent = `${kept.length} of ${cards.length} samples`;
 }
 
-function repaint() {
-  for (const id of ["opacity", "top"])
-    if (byId(id)) document.querySelector(`output[for=${id}]`).textContent = `${byId(id).value} %`;
-  changing.forEach((change) => change());
-}
-
-paint(byId("scale"), 201, 12, (i) => colour(((i % 201) - 100) / 100));
+paint(byId("scale"), 201, 12, (i, out, at) => put(out, at, colour(((i % 201) - 100) / 100)));
 byId("curve-method").addEventListener("change", plots);
-for (const id of ["class", "correct", "sort"]) byId(id).addEventListener("change", arrange);
+for (const id of ["class", "correct", "sort", "order"]) byId(id).addEventListener("change", arrange);
 for (const id of ["opacity", "top"]) byId(id)?.addEventListener("input", repaint);
 byId("controls").addEventListener("submit", (event) => event.preventDefault());
 plots();

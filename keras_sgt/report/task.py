@@ -1,0 +1,114 @@
+"""What is computed of each model, and of each of its methods."""
+
+import dataclasses
+import inspect
+import json
+import re
+
+import keras
+import numpy as np
+
+import keras_sgt
+from keras_sgt.evaluation import prediction
+from keras_sgt.report import registry
+
+BINS = 41
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What all models of a comparison are asked.
+
+    Args:
+        x, y, truth, domain: the data.
+        measures: list of names.
+        shown: ints, the samples whose maps are kept for pictures.
+        batch_size: int.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    truth: np.ndarray | None
+    domain: str
+    measures: list
+    shown: np.ndarray
+    batch_size: int
+
+    def key(self, model, logits):
+        """What all results for a model depend on."""
+        truth = [] if self.truth is None else self.truth
+        return [
+            *(self.x, self.y, truth, self.shown, self.domain, logits),
+            *(keras_sgt.__version__, keras.__version__),
+            keras.backend.backend(),
+            _architecture(model),
+            [weight.path for weight in model.weights],
+            [np.asarray(w) for w in model.get_weights()],
+        ]
+
+    def of_model(self, model, logits):
+        """Its accuracy, and what it says of the samples that are shown."""
+        found = registry.accuracy(
+            model, self.x, self.y, logits, self.batch_size
+        )
+        said = prediction.probabilities(
+            model, self.x[self.shown], self.batch_size, logits
+        )
+        return {**_arrays("accuracy", found), "probabilities": said}
+
+    def of_method(self, model, method, logits):
+        """What its maps are measured to be, and those that are shown."""
+        attributions = method(self.x, batch_size=self.batch_size)
+        given = registry.Given(
+            model=model,
+            x=self.x,
+            y=self.y,
+            attributions=attributions,
+            truth=self.truth,
+            domain=self.domain,
+            from_logits=logits,
+            batch_size=self.batch_size,
+        )
+        found = {
+            "maps": attributions[self.shown],
+            "histogram": _histogram(attributions),
+        }
+        for name in self.measures:
+            measure = registry.MEASURES[name].compute(given)
+            found.update(_arrays(name, measure))
+        return found
+
+
+def _architecture(model):
+    """How a model computes: its configuration, or the code of its class."""
+    try:
+        config = json.dumps(model.get_config(), default=repr, sort_keys=True)
+    except (NotImplementedError, TypeError, ValueError):
+        config = ""
+    try:
+        source = inspect.getsource(type(model))
+    except (OSError, TypeError):
+        source = ""
+    # The address of an object is another in each process.
+    return [type(model).__name__, source, re.sub("0x[0-9a-f]+", "", config)]
+
+
+def _arrays(name, measure):
+    """The fields of a measure that are kept."""
+    found = {f"{name}/value": np.float64(measure.value)}
+    for field in ("per_sample", "curve", "levels"):
+        value = getattr(measure, field)
+        if value is not None:
+            found[f"{name}/{field}"] = np.asarray(value)
+    return found
+
+
+def _histogram(attributions):
+    """How many features have which share of their map's largest magnitude."""
+    counts = np.zeros(BINS)
+    for rows in np.array_split(attributions, 1 + len(attributions) // 256):
+        rows = abs(rows.reshape(len(rows), -1))
+        largest = rows.max(1, keepdims=True)
+        shares = rows / np.where(largest > 0, largest, 1)
+        counts += np.histogram(shares, BINS, (0, 1))[0]
+    return counts / attributions.size
