@@ -195,8 +195,9 @@ def sensitivity():
         [
             "## Which settings matter",
             f"{results_images.title(run['task'])}, "
-            f"{int(run['train_samples']):,} images, {run['epochs']} epochs; the gradient; one setting changed at a "
-            "time from guided: mask fraction 0.5, λ = 1, signed, whole batch. "
+            f"{int(run['train_samples']):,} images, {run['epochs']} "
+            "epochs; the gradient; one setting changed at a time from guided: "
+            "mask fraction 0.5, λ = 1, signed, whole batch. "
             f"Mean ± standard deviation; {circumstances(rows)}.",
             "![Accuracy, drop area and relevance on the digit by mask "
             "fraction, λ, ranking and batch fraction](results/sensitivity.png)",

@@ -149,7 +149,7 @@ def test_results_are_those_of_the_committed_runs(results):
 
 
 def test_errors_of_results_are_those_of_data_sets(results):
-    difference = results["Difference"]
+    difference = results["results_series"].Difference
     once = difference([("a", 0, 0.1), ("b", 0, 0.2), ("c", 0, 0.6)])
     assert once.mean == pytest.approx(0.3)
     assert once.error == pytest.approx(np.std([0.1, 0.2, 0.6], ddof=1) / 3**0.5)
@@ -186,7 +186,9 @@ def test_small_gains_are_not_called_gains(results):
         for method in results["METHODS"]
         for seed in range(3)
     ]
-    text = results["series_in_words"](rows, results["runs"]("paper.csv"))
+    text = results["results_series"].in_words(
+        rows, results["runs"]("paper.csv")
+    )
     assert text.startswith("No clear gain")
     lines = dict(re.findall(r"- ([\w ]+ − [\w ]+): (.*)", text))
     assert lines["Guided − traditional"] == (
