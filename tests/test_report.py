@@ -64,7 +64,8 @@ def compared(shape=(8, 8, 1), n=20, **options):
 
 class TestNumbers:
     def test_are_those_of_the_measures(self):
-        models, x, y, options = compared()
+        models, x, y, options = compared(methods=["gradient"])
+        models = {"guided": models["guided"]}
         truth = np.zeros(x.shape, bool)
         truth[:, :4] = True
         result = keras_sgt.compare(models, x, y, truth=truth, **options)
@@ -226,6 +227,21 @@ class TestNumbers:
         expected = evaluation.token_auprc(maps, truth[:4]).value
         assert result.rows[1]["value"] == pytest.approx(expected)
         assert result.rows[1]["n"] == 4
+
+    def test_parts_of_the_samples_give_the_same(self, monkeypatch):
+        models, x, y, options = compared(batch_size=4, methods=["gradient"])
+        options["measures"] = ["accuracy_drop", "gini"]
+        models = {"a": models["plain"]}
+        whole = keras_sgt.compare(models, x, y, **options)
+        monkeypatch.setattr("keras_sgt.report.task.PART", 8)
+        parts = keras_sgt.compare(models, x, y, **options)
+        for a, b in zip(whole.rows, parts.rows):
+            assert a == pytest.approx(b)
+        curves = [
+            result.curve("a", "gradient", "accuracy_drop")[1]
+            for result in (whole, parts)
+        ]
+        np.testing.assert_allclose(*curves)
 
 
 class TestBest:
@@ -521,6 +537,7 @@ result.to_csv({out!r})
     def test_other_weights_are_computed_anew(self, tmp_path):
         models, x, y, options = compared()
         options.update(cache=tmp_path, measures=["deletion"])
+        options["methods"] = ["gradient"]
         first = keras_sgt.compare(models, x, y, **options)
         models["guided"].set_weights(
             [2 * w for w in models["guided"].get_weights()]

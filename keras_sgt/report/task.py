@@ -9,10 +9,11 @@ import keras
 import numpy as np
 
 import keras_sgt
-from keras_sgt.evaluation import prediction
+from keras_sgt.evaluation import prediction, results
 from keras_sgt.report import registry
 
 BINS = 41
+PART = 1024  # samples that are measured at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,24 +60,55 @@ class Task:
     def of_method(self, model, method, logits):
         """What its maps are measured to be, and those that are shown."""
         attributions = method(self.x, batch_size=self.batch_size)
-        given = registry.Given(
-            model=model,
-            x=self.x,
-            y=self.y,
-            attributions=attributions,
-            truth=self.truth,
-            domain=self.domain,
-            from_logits=logits,
-            batch_size=self.batch_size,
-        )
         found = {
             "maps": attributions[self.shown],
             "histogram": _histogram(attributions),
         }
         for name in self.measures:
-            measure = registry.MEASURES[name].compute(given)
-            found.update(_arrays(name, measure))
+            measured = [
+                registry.MEASURES[name].compute(
+                    registry.Given(
+                        model=model,
+                        x=self.x[part],
+                        y=self.y[part],
+                        attributions=attributions[part],
+                        truth=None if self.truth is None else self.truth[part],
+                        domain=self.domain,
+                        from_logits=logits,
+                        batch_size=self.batch_size,
+                    )
+                )
+                for part in self._slices()
+            ]
+            found.update(_arrays(name, _joined(measured)))
         return found
+
+    def _slices(self):
+        """Parts of the samples, so that what a measure needs stays small.
+
+        Not of tables: a column is filled with its mean over all samples. Nor
+        of texts, some of which have no truth; both are small.
+        """
+        if self.domain in ("table", "text"):
+            return [slice(None)]
+        size = -(-PART // self.batch_size) * self.batch_size
+        return [slice(i, i + size) for i in range(0, len(self.x), size)]
+
+
+def _joined(measures):
+    """The measure of all samples, from those of its parts."""
+    if len(measures) == 1:
+        return measures[0]
+    sizes = [len(measure.per_sample) for measure in measures]
+    curve = None
+    if measures[0].curve is not None:
+        curves = [measure.curve for measure in measures]
+        curve = np.average(curves, axis=0, weights=sizes)
+    return results.of_samples(
+        np.concatenate([measure.per_sample for measure in measures]),
+        curve,
+        measures[0].levels,
+    )
 
 
 def _architecture(model):
