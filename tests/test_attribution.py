@@ -417,6 +417,40 @@ class TestDeepLIFT:
         ):
             DeepLIFT(model)
 
+    def test_names_what_is_the_users_own(self):
+        class Cube(layers.Layer):
+            def call(self, x):
+                return x**3
+
+        inputs = keras.Input((4,))
+        x = ops.reshape(layers.Dense(4)(inputs), (-1, 2, 2))
+        x = layers.Flatten()(Cube(name="cube")(x))
+        outputs = layers.Dense(2)(x * layers.Lambda(ops.square)(x))
+        with pytest.warns(UserWarning, match="no rule") as told:
+            DeepLIFT(keras.Model(inputs, outputs))
+        (warning,) = told
+        for name in ("cube (Cube)", "(Lambda)", "(Multiply)"):
+            assert name in str(warning.message)
+        assert "Reshape" not in str(warning.message)
+
+    def test_softmax_over_another_axis(self):
+        """As over the last one, with the axes exchanged before and after."""
+        exchange = layers.Permute((2, 1))
+        found = []
+        for stack in (
+            [layers.Softmax(axis=1)],
+            [exchange, layers.Softmax(), exchange],
+        ):
+            model = keras.Sequential(
+                [keras.Input((4, 3)), *stack, layers.Flatten(), layers.Dense(2)]
+            )
+            model.set_weights([np.arange(24.0).reshape(12, 2), np.zeros(2)])
+            found.append(
+                DeepLIFT(model)(X.reshape(-1, 1)[:24].reshape(2, 4, 3))
+            )
+        np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
+        assert abs(found[0]).max() > 0.1
+
     def test_a_layer_that_runs_twice(self):
         """Its two places have a multiplier each; Captum refuses it."""
         relu, dense = layers.ReLU(), layers.Dense(4)
@@ -472,6 +506,22 @@ class TestAblation:
             used = found[:, [0, 1, 3, 4]]
             assert used.all()
             assert found[:, 2].max() < 1e-6 * used.max()  # but for rounding
+
+    def test_a_method_around_it_pools_texts_as_it_does(self):
+        words = keras.Sequential(
+            [
+                keras.Input((6,), dtype="int32"),
+                layers.Embedding(9, 4),
+                layers.GlobalAveragePooling1D(),
+                layers.Dense(2),
+            ]
+        )
+        inside = FeatureAblation(words)
+        ids = np.arange(12).reshape(2, 6) % 9
+        around = SmoothGrad(inside, nt_samples=2, stdevs=0.0)
+        np.testing.assert_allclose(
+            around(ids, 0), inside(ids, 0), rtol=1e-4, atol=1e-6
+        )
 
     def test_windows_that_overlap_and_end_early(self):
         # Windows 0-1, 2-3 and 4 of the squares 1, 4, 9, 16, 25.
@@ -545,6 +595,96 @@ def test_temporal_rescaling_is_the_papers():
             expected[t] = time[t] * feature
         np.testing.assert_allclose(ours, expected, atol=1e-4)
     np.testing.assert_allclose(method(x, batch_size=1), found, atol=1e-5)
+
+
+def test_steps_that_tie_at_the_quantile_are_not_above_it():
+    inputs = keras.Input((5, 2))
+    squares = layers.Lambda(ops.square)(inputs)
+    model = keras.Model(inputs, layers.Dense(1)(layers.Flatten()(squares)))
+    model.set_weights([np.tile([[1.0], [2.0]], (5, 1)), np.zeros(1)])
+    x = np.ones((1, 5, 2))
+    x[:, 0] = 0.5
+    found = TemporalRescaling(Gradient(model))(x)
+    np.testing.assert_allclose(found[0, 1:], 0.1, atol=1e-6)
+
+
+class TestInterrupted:
+    """The model is the user's, whatever ends a call."""
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+    def test_the_model_keeps_its_weights(self, error):
+        model = linear(WEIGHTS)
+        before = model.get_weights()
+        method = Gradient(model)
+
+        def target(outputs):
+            raise error
+
+        with pytest.raises(error):
+            method(X, target)
+        for a, b in zip(before, model.get_weights()):
+            np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(method(X, 0), np.tile(WEIGHTS[:, 0], (7, 1)))
+
+
+def test_inputs_of_several_lengths():
+    model = keras.Sequential(
+        [
+            keras.Input((None, 3)),
+            layers.Conv1D(4, 2, activation="relu"),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(2),
+        ]
+    )
+    for method in (
+        SmoothGrad(model, nt_samples=3, seed=0),
+        GradCAM(model),
+        TemporalRescaling(Gradient(model)),
+    ):
+        found = [method(np.ones((4, n, 3)), 0) for n in (5, 6, 5)]
+        assert [f.shape[1] for f in found] == [5, 6, 5]
+        np.testing.assert_allclose(found[0], found[2], atol=1e-6)
+
+
+def test_compiles_once_for_a_shape():
+    traced = []
+
+    class Counted(Gradient):
+        def attribute(self, rows):
+            traced.append(rows.features[0].shape[1:])
+            return super().attribute(rows)
+
+    model = keras.Sequential([keras.Input((None, 3)), layers.Dense(2)])
+    method = Counted(model)
+    target = ops.sum
+
+    def total(outputs):
+        return target(outputs, axis=(1, 2))
+
+    for _ in range(2):
+        for length in (4, 5):
+            method(np.ones((6, length, 3)), total, batch_size=3)
+    if keras.backend.backend() == "torch":
+        assert len(traced) >= 8  # which does not trace
+    else:
+        assert [tuple(shape) for shape in traced] == [(4, 3), (5, 3)]
+
+
+def test_a_variance_is_not_below_0():
+    model = linear(1000 * WEIGHTS)
+    method = SmoothGrad(model, nt_type="vargrad", nt_samples=20, seed=0)
+    found = method(X, 0)
+    assert found.min() >= 0
+    assert found.max() < 1e-6
+    cubes = keras.Sequential(
+        [keras.Input((3,)), layers.Lambda(lambda x: x**2), layers.Dense(1)]
+    )
+    cubes.set_weights([np.full((3, 1), 500.0), np.zeros(1)])
+    # The gradient 1000 x varies by (1000 · 0.1)².
+    method = SmoothGrad(cubes, "vargrad", nt_samples=4000, stdevs=0.1, seed=0)
+    np.testing.assert_allclose(
+        method(np.full((1, 3), 50.0), batch_size=500), 1e4, rtol=0.1
+    )
 
 
 class TestRandomness:
@@ -694,6 +834,7 @@ class TestBadInput:
             ),
             (lambda m: SmoothGrad(m, "median"), "vargrad"),
             (lambda m: SmoothGrad(m, stdevs=-1), "at least 0"),
+            (lambda m: SmoothGrad(m, stdevs="a"), "stdevs='a'"),
             (lambda m: SmoothGrad(Gradient(m), pooling="l2"), "method inside"),
             (lambda m: SmoothGrad("gradient"), "goes around a method"),
             (lambda m: GradientSHAP(m, n_samples=0), "at least 1"),
@@ -712,9 +853,36 @@ class TestBadInput:
             (Occlusion(model, (2, 2)), "to its length"),
             (FeatureAblation(model, feature_mask=[0, 1]), "broadcast"),
             (TemporalRescaling(Gradient(model)), "samples, steps, features"),
+            (GradCAM(model, model.layers[-1]), "height, width"),
         ):
             with pytest.raises(ValueError, match=told):
                 method(X)
+
+    @pytest.mark.parametrize(
+        "target", [lambda o: o[:, :1], lambda o: ops.sum(o), lambda o: o]
+    )
+    def test_a_callable_that_returns_another_shape(self, target):
+        with pytest.raises(ValueError, match="one number for each sample"):
+            Gradient(linear(WEIGHTS))(X, target)
+
+    def test_features_that_have_no_order(self):
+        images = keras.Sequential(
+            [keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(2)]
+        )
+        with pytest.raises(ValueError, match="length 1"):
+            PermutedFeatures(Gradient(images))(np.ones((2, 4, 4, 1)))
+
+    def test_a_layer_without_places(self):
+        model = keras.Sequential(
+            [
+                keras.Input((4, 4, 1)),
+                layers.Conv2D(2, 2),
+                layers.Flatten(),
+                layers.Dense(2),
+            ]
+        )
+        with pytest.raises(ValueError, match="each place"):
+            GradCAM(model, model.layers[-1])(np.ones((2, 4, 4, 1)))
 
     def test_a_custom_method(self):
         class Sign(attribution.Attribution):

@@ -6,13 +6,14 @@ share a network written twice, in PyTorch and in NumPy.
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import Images, Predicts, linear
 
-from keras_sgt import evaluation
+from keras_sgt import attribution, evaluation
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -260,6 +261,7 @@ MODEL = Predicts(lambda x: x)
         ({"method": lambda x, target: x[:, :2]}, "the method's attributions"),
         ({"method": lambda x, target: x * np.nan}, "finite"),
         ({"x": X * np.inf}, "`x` has to be finite"),
+        ({"x": (9 * X).astype(int)}, "floating point"),
         ({"radius": 0}, "`radius`"),
         ({"radius": "big"}, "`radius`"),
         ({"draws": 0}, "`draws`"),
@@ -290,6 +292,30 @@ def test_bad_input_to_infidelity_and_completeness(measure, changed, message):
     arguments = {"model": MODEL, "x": X, "attributions": X, **changed}
     with pytest.raises(ValueError, match=message):
         getattr(evaluation, measure)(**arguments)
+
+
+def test_of_methods_on_a_model():
+    """The gradient of x² moves twice as far; of a linear model, not at all."""
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Lambda(keras.ops.square)]
+    )
+    target = np.zeros(4, int)
+    found = evaluation.max_sensitivity(
+        attribution.Gradient(model),
+        X,
+        target=target,
+        perturb=lambda x, rng: x + 0.1,
+    )
+    np.testing.assert_allclose(
+        found.per_sample, 0.2 / abs(2 * X[:, 0]), rtol=1e-3
+    )
+    flat = linear(np.eye(3))
+    gradient = attribution.Gradient(flat)
+    assert evaluation.max_sensitivity(gradient, X).value < 1e-6
+    maps = gradient(X)
+    assert evaluation.infidelity(flat, X, maps).value < 1e-9
+    with pytest.raises(ValueError, match="floating point"):
+        evaluation.infidelity(flat, (9 * X).astype(int), maps)
 
 
 def test_bad_options():

@@ -196,6 +196,7 @@ Y = [0, 1, 2, 0]
         ({"y": [0, 1]}, "`y`"),
         ({"y": [0, 1, 2, 3]}, "classes below 3"),
         ({"model": Predicts(lambda x: x[None])}, "one output for each class"),
+        ({"model": Predicts(lambda x: 9 * x)}, "from_logits=True"),
         ({"model": None}, "`model`"),
     ],
 )

@@ -1,15 +1,15 @@
 """What all attribution methods have in common."""
 
 import math
-import numbers
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_sgt import embedding
+from keras_sgt import checks, embedding
 from keras_sgt.attribution import baselines as baseline_values
 from keras_sgt.attribution.explained import Explained, Rows, finite
+from keras_sgt.predicting import Predicting
 
 
 class Attribution:
@@ -77,7 +77,7 @@ class Attribution:
         self.model = explained.model
         self._target = None
         self._looks = 1
-        self._step = None
+        self._steps = {}  # compiled, by the shapes that they are for
 
     def __call__(self, x, target=None, batch_size=32, verbose=0):
         """Attributes the score of a target to the features of each sample.
@@ -105,7 +105,7 @@ class Attribution:
         """
         x = keras.tree.map_structure(lambda a: finite("x", a), x)
         samples = _samples(keras.tree.flatten(x))
-        rows = count("batch_size", batch_size)
+        rows = checks.count("batch_size", batch_size)
         batch_size = min(rows, samples)
         looks = rows // batch_size  # a small batch is looked at many times
         function = target if callable(target) else None
@@ -122,9 +122,8 @@ class Attribution:
             )
         batch.update({f"baseline_{i}": a for i, a in own.items()})
         self._settle(function, looks)
-        if self._step is None or not self._step.holds(shared):
-            self._step = _Step(self, shared)
-        found = self._step.predict(batch, batch_size, verbose)
+        step = self._step_of(flat, shared)
+        found = step.predict(batch, batch_size, verbose)
         attributions = self._packed(x, flat, found["attributions"])
         if self.return_convergence_delta:
             return attributions, found["delta"]
@@ -170,7 +169,7 @@ class Attribution:
         if zeros is None:
             zeros = [ops.zeros_like(f) for f in rows.features]
         looks = min(self._looks, count)
-        repeated = _repeated(rows, looks)
+        repeated = _repeated(rows, looks, self.baseline_kind == "one")
         first = ops.zeros_like(rows.features[0], dtype="int32")
         first = ops.reshape(first, (ops.shape(first)[0], -1))[:, :1]
         first = first + ops.arange(looks, dtype="int32")
@@ -201,8 +200,20 @@ class Attribution:
     def _settle(self, target, looks):
         """Settings that a compiled step has built in."""
         if (target, looks) != (self._target, self._looks):
-            self._step = None
+            self._steps = {}
         self._target, self._looks = target, looks
+
+    def _step_of(self, flat, shared):
+        """A step for each shape: Keras would relax the shapes of one."""
+        key = (
+            tuple(a.shape[1:] for a in flat),
+            tuple((i, v.shape, str(v.dtype)) for i, v in shared.items()),
+        )
+        if key in self._steps:
+            self._steps[key].hold(shared)
+        else:
+            self._steps[key] = _Step(self, shared)
+        return self._steps[key]
 
     def _batch(self, batch, shared):
         explained = self.explained
@@ -261,7 +272,7 @@ class Attribution:
         return self.total(term, several, without, zeros)[0] / several
 
 
-class _Step(keras.Model):
+class _Step(Predicting):
     """One batch of a method: a model, so that `predict` does the rest.
 
     Args:
@@ -286,28 +297,9 @@ class _Step(keras.Model):
             batch, {i: v.value for i, v in zip(self.positions, self.values)}
         )
 
-    def holds(self, shared):
-        """Whether values like these are held; then they take their place."""
-        shapes = {i: (*v.shape, v.dtype) for i, v in shared.items()}
-        held = {
-            i: (*v.shape, np.dtype(v.dtype))
-            for i, v in zip(self.positions, self.values)
-        }
-        if shapes != held:
-            return False
-        for variable, value in zip(self.values, shared.values()):
+    def hold(self, shared):
+        for variable, value in zip(self.values, shared.values(), strict=True):
             variable.assign(value)
-        return True
-
-
-def count(name, value, least=1):
-    """A setting that counts something, checked."""
-    if not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(
-            f"`{name}` has to be an integer of at least {least}. Received: "
-            f"{name}={value!r}"
-        )
-    return int(value)
 
 
 def by_row(values, like):
@@ -315,8 +307,11 @@ def by_row(values, like):
     return ops.reshape(values, (-1,) + (1,) * (len(like.shape) - 1))
 
 
-def _repeated(rows, looks):
-    """Each row as many times, one after the other."""
+def _repeated(rows, looks, own_baselines):
+    """Each row as many times, one after the other.
+
+    So are baselines that belong to a row, not those that are for all.
+    """
     if looks == 1:
         return rows
 
@@ -326,7 +321,10 @@ def _repeated(rows, looks):
     return Rows(
         inputs=[repeat(t) for t in rows.inputs],
         features=[repeat(t) for t in rows.features],
-        baselines=[t if t.shape[0] == 1 else repeat(t) for t in rows.baselines],
+        baselines=[
+            repeat(t) if own_baselines and t.shape[0] != 1 else t
+            for t in rows.baselines
+        ],
         target=None if rows.target is None else repeat(rows.target),
         seed=rows.seed,
         context=[repeat(t) for t in rows.context],

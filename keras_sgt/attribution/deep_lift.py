@@ -14,9 +14,10 @@ class DeepLIFT(Attribution):
     and convolutional layers, the layers Activation, ReLU, LeakyReLU, ELU,
     PReLU and Softmax, and max pooling. Through everything else goes the plain
     gradient: exact where it is linear; layers that multiply their inputs
-    (recurrent, attention, normalisation) are named in a warning. Functions
-    called between layers, such as `ops.relu`, cannot be seen; the convergence
-    delta tells.
+    (recurrent, attention, normalisation), layers of your own, and operations
+    between the layers of a functional model are named in a warning. Functions
+    that `call` of a subclassed model runs between layers cannot be seen; the
+    convergence delta tells.
 
     Args:
         model: `keras.Model` with weights.
@@ -66,16 +67,13 @@ class DeepLIFT(Attribution):
         self.return_convergence_delta = return_convergence_delta
         self.multiply_by_inputs = multiply_by_inputs
         self._rescale = Rescale(model)
-        if self._rescale.untreated:
-            names = [
-                f"{x.name} ({type(x).__name__})"
-                for x in self._rescale.untreated
-            ]
+        if self._rescale.without_rule:
             warnings.warn(
-                f"{type(self).__name__} has no rule for the layers "
-                f"{', '.join(names)}: the plain gradient goes through them, "
-                "and attributions may not add up to the change of the score "
-                "(`return_convergence_delta=True` tells by how much).",
+                f"{type(self).__name__} has no rule for "
+                f"{', '.join(self._rescale.without_rule)}: the plain gradient "
+                "goes through them, and attributions may not add up to the "
+                "change of the score (`return_convergence_delta=True` tells "
+                "by how much).",
                 stacklevel=2,
             )
 

@@ -92,7 +92,7 @@ class Explained:
             self.embedding = embedding.find(self.model, self.layer, self.owner)
         elif not self.direct:
             raise ValueError(_NOTHING_TO_EXPLAIN)
-        self._look_at_outputs([ops.convert_to_tensor(a[:1]) for a in flat])
+        self._look_at_outputs([ops.convert_to_tensor(a[:16]) for a in flat])
         if function is None:
             self._check_output()
         self._looked = looked
@@ -134,7 +134,14 @@ class Explained:
         with heads.recorded_logits(self.model) as logits_of:
             outputs = self.outputs(rows.inputs, features)
         if callable(target):
-            return ops.cast(target(outputs), "float32")
+            scores = target(outputs)
+            if len(scores.shape) != 1:
+                raise ValueError(
+                    "`target` has to return one number for each sample, "
+                    "`(samples,)`, as `lambda outputs: outputs[:, 0]` does. "
+                    f"Received: values of shape {tuple(scores.shape)}"
+                )
+            return ops.cast(scores, "float32")
         output = self._picked(outputs)
         scores = self._of_classes(output, logits_of(output))
         chosen = ops.one_hot(rows.target, self.classes)
@@ -244,7 +251,7 @@ class Explained:
             len(self._shape) == 2
             and self._shape[1] > 1
             and values.min() >= 0
-            and abs(values.sum() - 1) < 1e-2
+            and abs(values.sum(1) - 1).max() < 1e-2
         )
 
     def _check_output(self):

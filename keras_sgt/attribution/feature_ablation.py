@@ -65,8 +65,6 @@ class FeatureAblation(Ablation):
             numbers = _numbered(given[position], shape)
             groups.append((numbers + start).astype("int32"))
             start += int(numbers.max()) + 1
-        if start != self._number:
-            self._step = None
         self._groups, self._number = groups, start
 
 

@@ -92,6 +92,12 @@ class GradCAM(Attribution):
                 stack.enter_context(_recorded(layer, outputs))
             self.explained.outputs(rows.inputs, rows.features)
         layer, activations = outputs[-1]
+        if len(activations.shape) != len(rows.features[0].shape):
+            raise ValueError(
+                "`conv_layer` has to have an output for each place of the "
+                f"input. Received: '{layer.name}' with an output of shape "
+                f"{tuple(activations.shape)}"
+            )
         activations = ops.stop_gradient(activations)
 
         def score(activations):

@@ -1,7 +1,8 @@
 from keras import ops
 
+from keras_sgt import checks
 from keras_sgt.attribution import baselines as baseline_values
-from keras_sgt.attribution.attribution import Attribution, by_row, count
+from keras_sgt.attribution.attribution import Attribution, by_row
 from keras_sgt.attribution.noise import Noise
 
 
@@ -66,7 +67,7 @@ class GradientSHAP(Attribution):
                 f"stdevs={stdevs!r}"
             )
         self.baselines = baselines
-        self.n_samples = count("n_samples", n_samples)
+        self.n_samples = checks.count("n_samples", n_samples)
         self.stdevs = stdevs
         self.multiply_by_inputs = multiply_by_inputs
         self.return_convergence_delta = return_convergence_delta

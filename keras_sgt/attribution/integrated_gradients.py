@@ -1,8 +1,9 @@
 import numpy as np
 from keras import ops
 
+from keras_sgt import checks
 from keras_sgt.attribution import baselines as baseline_values
-from keras_sgt.attribution.attribution import Attribution, by_row, count
+from keras_sgt.attribution.attribution import Attribution, by_row
 
 METHODS = (
     "gausslegendre",
@@ -75,7 +76,7 @@ class IntegratedGradients(Attribution):
             )
         least = 1 if method == "gausslegendre" else 2
         self.baselines = baselines
-        self.n_steps = count("n_steps", n_steps, least)
+        self.n_steps = checks.count("n_steps", n_steps, least)
         self.method = method
         self.multiply_by_inputs = multiply_by_inputs
         self.return_convergence_delta = return_convergence_delta

@@ -1,4 +1,5 @@
 import math
+import numbers
 
 from keras import ops
 
@@ -79,22 +80,20 @@ class Occlusion(Ablation):
             "sliding_window_shapes", self.sliding_window_shapes, shape
         )
         strides = _per_axis("strides", self.strides, shape)
-        grid = [
+        self._grid = [
             math.ceil((length - size) / stride) + 1
             for length, size, stride in zip(shape, sizes, strides)
         ]
-        if grid != self._grid:
-            self._step = None
-        self._grid = grid
-        self._windows = list(zip(sizes, strides, grid, shape))
+        self._windows = list(zip(sizes, strides, self._grid, shape))
 
 
 def _per_axis(name, given, shape):
-    values = (given,) if isinstance(given, int) else tuple(given)
+    single = isinstance(given, numbers.Integral)
+    values = (given,) if single else tuple(given)
     if name == "strides" and len(values) == 1:
         values = [min(values[0], length) for length in shape]
     values_fit = len(values) == len(shape) and all(
-        isinstance(v, int) and 0 < v <= length
+        isinstance(v, numbers.Integral) and 0 < v <= length
         for v, length in zip(values, shape)
     )
     if not values_fit:

@@ -15,6 +15,9 @@ class PermutedFeatures(Wrapper):
             `(samples, ..., features)`.
         seed: int, of the order. Defaults to a random one.
 
+    Raises:
+        ValueError: for token ids, and inputs whose last axis has length 1.
+
     Reference: Ismail et al., "Benchmarking deep learning interpretability in
     time series predictions", NeurIPS 2020.
 
@@ -34,6 +37,17 @@ class PermutedFeatures(Wrapper):
     def __init__(self, method, seed=None):
         super().__init__(method)
         self.seed = np.random.default_rng(seed).integers(2**31)
+
+    def _prepare(self, x, flat):
+        super()._prepare(x, flat)
+        shapes = [flat[i].shape for i in self.explained.positions]
+        text = self.explained.embedded is not None
+        if text or any(shape[-1] == 1 for shape in shapes):
+            raise ValueError(
+                "`PermutedFeatures` changes the order of the last axis, which "
+                "says nothing where it has length 1, nor of token ids. Use "
+                f"`Random(model)`. Received: inputs of shapes {shapes}"
+            )
 
     def attribute(self, rows):
         rng = np.random.default_rng(self.seed)

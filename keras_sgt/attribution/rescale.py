@@ -33,6 +33,11 @@ _WITH_ACTIVATION = (
 )
 _ELEMENTWISE = (layers.ELU, layers.LeakyReLU, layers.PReLU, layers.ReLU)
 _MAX_POOLING = (
+    *(  # those that older versions of Keras do not have
+        getattr(layers, f"AdaptiveMaxPooling{rank}D")
+        for rank in (1, 2, 3)
+        if hasattr(layers, f"AdaptiveMaxPooling{rank}D")
+    ),
     layers.GlobalMaxPooling1D,
     layers.GlobalMaxPooling2D,
     layers.GlobalMaxPooling3D,
@@ -58,11 +63,23 @@ _WITHOUT_RULE = (
 )
 
 
+# Of the operations in functional models, those that need no rule.
+_LINEAR = (
+    *("Add", "Subtract", "Negative", "Sum", "Mean", "Concatenate", "Stack"),
+    *("Reshape", "Transpose", "Squeeze", "ExpandDims", "GetItem", "Pad"),
+    *("Cast", "Flip", "Roll", "BroadcastTo", "Repeat"),
+)
+
+
 class Rescale:
     """The rescale rule on the layers of a model.
 
     Args:
         model: `keras.Model`.
+
+    Attributes:
+        without_rule: names of the layers and operations that the plain
+            gradient goes through although they are not linear.
     """
 
     def __init__(self, model):
@@ -78,6 +95,11 @@ class Rescale:
             (layer, *rule)
             for layer in flat
             if id(layer) not in inside and (rule := _rule(layer))
+        ]
+        others = [x for x in flat if id(x) not in inside and _is_unknown(x)]
+        self.without_rule = [
+            f"{x.name} ({type(x).__name__})"
+            for x in [*self.untreated, *others, *_operations([model, *flat])]
         ]
 
     def recording(self, records):
@@ -125,6 +147,27 @@ class Rescale:
         return stack
 
 
+def _is_unknown(layer):
+    """Whether a layer may do anything, such as one of the user's own.
+
+    What holds layers is left out: they are seen by themselves.
+    """
+    own = not type(layer).__module__.startswith("keras.")
+    holds = list(layer._flatten_layers(include_self=False))
+    return not holds and (own or isinstance(layer, layers.Lambda))
+
+
+def _operations(models):
+    """Those between the layers of functional models that are not linear."""
+    return [
+        operation
+        for model in models
+        for operation in getattr(model, "operations", ())
+        if not isinstance(operation, keras.Layer)
+        and type(operation).__name__ not in _LINEAR
+    ]
+
+
 def _rule(layer):
     """The attribute of a layer that is changed, and the rule, if any."""
     if isinstance(layer, _MAX_POOLING):
@@ -132,7 +175,7 @@ def _rule(layer):
     if isinstance(layer, _ELEMENTWISE):
         return "call", _elementwise
     if isinstance(layer, layers.Softmax):
-        return "call", _softmax
+        return "call", functools.partial(_softmax, axis=layer.axis)
     if isinstance(layer, _WITH_ACTIVATION):
         activation = layer.activation
         if activation in (keras.activations.softmax, ops.softmax):
@@ -148,12 +191,12 @@ def _elementwise(function, x, x0, y0):
     return ops.where(none, y, _through(y, multiplier, x))
 
 
-def _softmax(function, x, x0, y0):
+def _softmax(function, x, x0, y0, axis=-1):
     # The mean over classes, which adds nothing to a softmax, is taken out of
     # the multipliers.
     y = function(x)
     multiplier, none = _multiplier(x, x0, y, y0)
-    centred = x - ops.mean(x, axis=-1, keepdims=True)
+    centred = x - ops.mean(x, axis=axis, keepdims=True)
     return ops.where(none, y, _through(y, multiplier, centred))
 
 

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_sgt.attribution.attribution import count
+from keras_sgt import checks
 from keras_sgt.attribution.gradient import Gradient
 from keras_sgt.attribution.noise import Noise
 from keras_sgt.attribution.wrapper import Wrapper
@@ -59,24 +59,28 @@ class SmoothGrad(Wrapper):
                 f"`nt_type` has to be one of {list(TYPES)}. Received: "
                 f"nt_type={nt_type!r}"
             )
-        if stdevs is not None and not stdevs >= 0:
-            raise ValueError(
-                "`stdevs` has to be a number of at least 0, or None. "
-                f"Received: stdevs={stdevs!r}"
-            )
+        if stdevs is not None:
+            checks.number("stdevs", stdevs, low_allowed=True)
         self.nt_type = nt_type
-        self.nt_samples = count("nt_samples", nt_samples)
+        self.nt_samples = checks.count("nt_samples", nt_samples)
         self.stdevs = stdevs
         self.noise = Noise(seed)
 
     def attribute(self, rows):
         number, given = len(rows.features), self.stdevs
+        stdevs = []
         if given is None:
             stdevs = [_share_of_range(f) for f in rows.features]
-            rows = rows._replace(context=stdevs)
+        # A variance is taken around the clean map: squares of large values
+        # that hardly differ would cancel.
+        clean = self.method.attribute(rows) if self.nt_type == "vargrad" else []
+        rows = rows._replace(context=[*stdevs, *clean])
 
         def term(rows, i):
-            stdevs = rows.context if given is None else [given] * number
+            stdevs = [given] * number
+            clean = rows.context
+            if given is None:
+                stdevs, clean = rows.context[:number], rows.context[number:]
             noisy = [
                 f + s * self.noise.normal(f, rows.seed, part)
                 for part, (f, s) in enumerate(zip(rows.features, stdevs))
@@ -84,6 +88,8 @@ class SmoothGrad(Wrapper):
             found = self.method.attribute(rows._replace(features=noisy))
             if self.nt_type == "smoothgrad":
                 return found
+            if clean:
+                found = [f - c for f, c in zip(found, clean)]
             return found + [ops.square(f) for f in found]
 
         zeros = [ops.zeros_like(f) for f in rows.features]
@@ -91,10 +97,11 @@ class SmoothGrad(Wrapper):
             zeros = zeros + zeros
         sums = self.total(term, self.nt_samples, rows, zeros)
         means = [s / self.nt_samples for s in sums]
-        mean, mean_of_squares = means[:number], means[number:]
+        mean, squares = means[:number], means[number:]
         if self.nt_type == "vargrad":
-            return [s - ops.square(m) for s, m in zip(mean_of_squares, mean)]
-        return mean_of_squares or mean
+            pairs = zip(squares, mean)
+            return [ops.maximum(s - ops.square(m), 0) for s, m in pairs]
+        return squares or mean
 
 
 def _share_of_range(features):

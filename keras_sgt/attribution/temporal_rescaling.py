@@ -98,8 +98,9 @@ class TemporalRescaling(Wrapper):
 
         rows = rows._replace(context=[clean, order])
         (cells,) = self.total(of_feature, above * features, rows)
-        rank = ops.argsort(order, axis=1)
-        relevant = (ops.cast(rank, "int32") < above)[:, :, None]
+        # Of steps that tie at the quantile none is above it.
+        threshold = ops.quantile(time, self.quantile, axis=1, keepdims=True)
+        relevant = (time > threshold)[:, :, None]
         cells = ops.where(relevant, _scaled(cells, axis=2), 0.1)
         return [time[:, :, None] * cells]
 

@@ -36,6 +36,9 @@ class Wrapper(Attribution):
     def baselines(self):
         return self.method.baselines
 
+    def _pooled(self, found):
+        return self.method._pooled(found)
+
     def _prepare(self, x, flat):
         self.method._prepare(x, flat)
 

@@ -51,7 +51,7 @@ def max_sensitivity(
     >>> result.value
     0.5
     """
-    x = checks.numeric("x", x)
+    x = _floats(x)
     radius = checks.number("radius", radius)
     draws = checks.count("draws", draws)
     target = _target(target, len(x))
@@ -132,7 +132,7 @@ def infidelity(
     True
     """
     prediction.check_model(model)
-    x, attributions = checks.attributions_of(x, attributions)
+    x, attributions = checks.attributions_of(_floats(x), attributions)
     noise = checks.number("noise", noise)
     draws = checks.count("draws", draws)
     rng = np.random.default_rng(seed)
@@ -246,3 +246,15 @@ def _perturbed(perturb, x, rng):
     perturbed = checks.numeric("what `perturb` returns", perturb(x, rng))
     checks.same_shape("what `perturb` returns", perturbed, "x", x)
     return perturbed
+
+
+def _floats(x):
+    """A small perturbation of integers would be rounded away."""
+    x = checks.numeric("x", x)
+    if x.dtype.kind != "f":
+        raise ValueError(
+            "`x` has to be floating point, to be perturbed a little. Received: "
+            f"x of dtype {x.dtype}. Cast images to float32; token ids cannot "
+            "be perturbed so."
+        )
+    return x

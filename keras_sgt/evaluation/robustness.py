@@ -6,6 +6,7 @@ from keras import ops
 
 from keras_sgt import backend, checks, heads
 from keras_sgt.evaluation import prediction, results
+from keras_sgt.predicting import Predicting
 
 METHODS = ("fgsm", "pgd")
 
@@ -86,6 +87,10 @@ def adversarial_accuracy(
         checks.number("step_size", step_size)
     low, high = _range(bounds, x)
     scores = prediction.scores(model, x, batch_size, from_logits)
+    if not from_logits:
+        # The gradient of what is taken for a probability, and is a logit,
+        # would be 0: the attack would do nothing.
+        prediction.distributions("the model's outputs", scores)
     prediction.check_classes("y", y, scores)
     gradient = _LossGradient(model, from_logits)
     rng = np.random.default_rng(seed)
@@ -114,7 +119,7 @@ def adversarial_accuracy(
     )
 
 
-class _LossGradient(keras.Model):
+class _LossGradient(Predicting):
     """The direction of the gradient of the cross-entropy, at the inputs.
 
     The loss `log Σ_{j≠y} exp(z_j) − z_y` has the gradient of the cross-entropy

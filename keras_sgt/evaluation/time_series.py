@@ -155,7 +155,9 @@ def _entry_level(weights, levels):
     mass = np.cumsum(ordered, 1)
     share = mass / np.where(mass[:, -1:] > 0, mass[:, -1:], 1)
     # A cell is needed as long as those before it hold less than the level.
-    counts = np.stack([(share < level).sum(1) + 1 for level in levels], 1)
+    # Sums of floats reach a level but for their rounding.
+    counts = [(share < level - 1e-12).sum(1) + 1 for level in levels]
+    counts = np.stack(counts, 1)
     counts = np.minimum(counts, rows.shape[1])
     return relevance.first_set(rows, ordered, counts).reshape(weights.shape)
 
