@@ -3,11 +3,11 @@
     KERAS_BACKEND=torch python benchmarks/attribution.py
 
 Integrated gradients with 50 steps, SmoothGrad with 50 noisy copies and
-DeepSHAP with 20 baselines, for images of MNIST's size and the paper's network,
-in turn in one process. Captum runs the Keras model itself and, since its
-DeepSHAP needs PyTorch's own layers, the same network written in these; it has
-as many rows in a pass. Peak memory is that of a process of its own, above what
-it held before.
+DeepSHAP with 20 baselines, for random images of MNIST's size and the paper's
+network, in turn in one process. Captum runs the Keras model itself and, since
+its DeepSHAP needs PyTorch's own layers, the same network written in these; it
+has as many rows in a pass. Peak memory is that of a process of its own, above
+what it held before.
 """
 
 import argparse
@@ -111,7 +111,7 @@ def captums(network, x, base, target, rows):
 
 def sides(args):
     """Functions that attribute, by side and method."""
-    given = (*data(args.images), args.rows)
+    given = (*data(args.images), args.pass_rows)
     found = {"keras_sgt": ours}
     if keras.backend.backend() == "torch":
         found["captum, same model"] = captum_on_keras
@@ -122,7 +122,7 @@ def sides(args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--images", type=int, default=1000)
-    parser.add_argument("--rows", type=int, default=100)
+    parser.add_argument("--pass-rows", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peak-of", nargs=2)
     args = parser.parse_args()
@@ -145,7 +145,7 @@ def main():
             row = {"method": method, "by": side, **time}
             row["peak_mib"] = common.in_a_process(
                 *("--peak-of", side, method),
-                *("--images", args.images, "--rows", args.rows),
+                *("--images", args.images, "--pass-rows", args.pass_rows),
             )
             rows.append(row)
             print(*(f"{value!s:>22}" for value in row.values()), flush=True)

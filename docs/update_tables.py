@@ -102,8 +102,8 @@ def attribution():
         for method, cells in found.items()
     ]
     note = (
-        f"{results[0]['images']:,} images of MNIST's size and the paper's "
-        "network: medians, and memory above what the process held, of "
+        f"{results[0]['images']:,} random images of MNIST's size and the "
+        "paper's network: medians, and memory above what the process held, of "
         "[benchmarks/attribution.py](../benchmarks/attribution.py) on "
         f"{results[0]['machine']}. Captum runs the Keras model itself, and the "
         "same network in PyTorch's own layers, which its DeepSHAP needs and "
