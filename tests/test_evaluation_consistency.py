@@ -318,6 +318,19 @@ def test_of_methods_on_a_model():
         evaluation.infidelity(flat, (9 * X).astype(int), maps)
 
 
+def test_of_a_model_that_ends_in_a_softmax():
+    """Its probabilities are what is measured, and can be attributed."""
+    model = linear(np.eye(3), "softmax")
+    methods = (
+        attribution.IntegratedGradients(model, score="probability"),
+        attribution.IntegratedGradients(model),
+    )
+    of_probability, of_logit = (
+        evaluation.completeness(model, X, method(X)).value for method in methods
+    )
+    assert of_probability < 1e-4 < of_logit
+
+
 def test_bad_options():
     with pytest.raises(ValueError, match="`noise`"):
         evaluation.infidelity(MODEL, X, X, noise=-1)

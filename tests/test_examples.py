@@ -130,6 +130,14 @@ def test_tables_are_those_of_the_committed_runs():
         assert "<!-- /" in text
 
 
+def test_costs_are_those_of_the_committed_benchmarks():
+    script = runpy.run_path(str(ROOT / "docs" / "update_performance.py"))
+    page = script["page"]()
+    assert script["PAGE"].read_text() == page
+    for backend in ("tensorflow", "jax", "torch"):
+        assert f"## {backend}" in page
+
+
 @pytest.fixture
 def results():
     return runpy.run_path(str(ROOT / "docs" / "update_results.py"))

@@ -88,7 +88,9 @@ def infidelity(
     `value = mean over samples of E_I (Iᵀ Φ(x) − (f(x) − f(x − I)))²`, f the
     model's output for the target and I a random perturbation. Bounds: 0 and
     infinity, in squared units of the output. **Lower is better**. Attributions
-    have to be in units of output per input, as a gradient is.
+    have to be in units of output per input, as a gradient is; of a model that
+    ends in a softmax or sigmoid, those of the probability
+    (`Gradient(model, score="probability")`).
 
     Args:
         model: classifier with Keras's `predict`; outputs as they are, logits
@@ -173,8 +175,10 @@ def completeness(
     `value = mean over samples of |Σ_i Φ_i(x) − (f(x) − f(baseline))|`, f the
     model's output for the target. Bounds: 0 and infinity, in units of the
     output. **Lower is better**, for methods that promise it (integrated
-    gradients, DeepLIFT, SHAP); a gradient does not. The output meant is the
-    one that was attributed: the logits, if that is what the method takes.
+    gradients, DeepLIFT, SHAP); a gradient does not. The output is what the
+    model predicts: of one that ends in a softmax or sigmoid, attribute the
+    probability (`IntegratedGradients(model, score="probability")`), or take
+    what the method itself tells of its logits (`return_convergence_delta`).
 
     Args:
         model: as in `infidelity`.
