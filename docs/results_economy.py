@@ -36,7 +36,6 @@ def lines(rows, measures):
         yield [
             name(*setting),
             str(len(group)),
-            spread(values(group, "train_seconds"), 0),
             spread(values(group, "valid_accuracy")),
             *(spread(values(group, m)) for m in ("accuracy", *measures)),
         ]
@@ -50,7 +49,7 @@ def section():
         if not rows:
             continue
         measures = [m for m in MEASURES if rows[0].get(m)]
-        head = ["", "seeds", "seconds", "validation accuracy"]
+        head = ["", "seeds", "validation accuracy"]
         head += [ARROWS[m] for m in ("accuracy", *measures)]
         run = rows[0]
         which = run["file"].removeprefix("economy-").removesuffix(".csv")
@@ -72,6 +71,7 @@ def section():
         "best; the settings tried are listed with their one seed. *Guided "
         "half*, *quarter*, ...: that share of each batch is regularised, with "
         "λ as it is and with λ times the share. Guided for fewer epochs: about "
-        "as long as the fine-tuned. Seconds are those of a busy machine."
+        "as long as the fine-tuned. What an epoch costs is in "
+        "[performance.md](performance.md); these ran beside other work."
     )
     return "\n\n".join(["## What is kept where it costs less", start, *parts])
