@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import runpy
+import textwrap
 
 import matplotlib.image
 import numpy as np
@@ -29,7 +30,8 @@ def run_snippets(document):
     assert blocks
     namespace = {}
     for block in blocks:
-        exec(compile(block, document, "exec"), namespace)
+        code = compile(textwrap.dedent(block), document, "exec")
+        exec(code, namespace)
     return namespace
 
 
