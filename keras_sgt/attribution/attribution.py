@@ -208,6 +208,7 @@ class Attribution:
         key = (
             tuple(a.shape[1:] for a in flat),
             tuple((i, v.shape, str(v.dtype)) for i, v in shared.items()),
+            self.explained.probabilities,
         )
         if key in self._steps:
             self._steps[key].hold(shared)

@@ -12,6 +12,8 @@ from keras_sgt.masking.masking import leaf_paths
 
 SCORES = ("logit", "probability")
 
+_LOOKED_AT = 32  # samples at a time, of a model run for its outputs alone
+
 
 class Rows(typing.NamedTuple):
     """What one pass through the model takes, a row for each time it looks.
@@ -68,6 +70,7 @@ class Explained:
         self.embedding = None
         self.embedded = None
         self.classes = None
+        self.probabilities = False  # of outputs that no known layer ends
         self._structure = self._looked = None
 
     def look(self, x, function=None):
@@ -83,20 +86,23 @@ class Explained:
         flat = keras.tree.flatten(x)
         kinds = [(a.dtype.kind, a.shape[1:]) for a in flat]
         looked = (kinds, function is None)
-        self._structure = x
-        if looked == self._looked:
-            return flat
+        self._structure = keras.tree.map_structure(lambda a: 0, x)
+        if looked != self._looked:
+            self._look_at_inputs(x, flat)
+            self._looked = looked
+        if function is None:
+            self.probabilities = self._gives_probabilities(flat)
+            self._check_output()
+        return flat
+
+    def _look_at_inputs(self, x, flat):
         self.direct = [i for i, a in enumerate(flat) if a.dtype.kind == "f"]
         self.embedded = self._ids(x, flat)
         if self.embedded is not None:
             self.embedding = embedding.find(self.model, self.layer, self.owner)
         elif not self.direct:
             raise ValueError(_NOTHING_TO_EXPLAIN)
-        self._look_at_outputs([ops.convert_to_tensor(a[:16]) for a in flat])
-        if function is None:
-            self._check_output()
-        self._looked = looked
-        return flat
+        self._look_at_outputs([ops.convert_to_tensor(a[:1]) for a in flat])
 
     @property
     def positions(self):
@@ -135,7 +141,8 @@ class Explained:
             outputs = self.outputs(rows.inputs, features)
         if callable(target):
             scores = target(outputs)
-            if len(scores.shape) != 1:
+            lengths = {*scores.shape, features[0].shape[0]} - {None}
+            if len(scores.shape) != 1 or len(lengths) > 1:
                 raise ValueError(
                     "`target` has to return one number for each sample, "
                     "`(samples,)`, as `lambda outputs: outputs[:, 0]` does. "
@@ -171,13 +178,13 @@ class Explained:
             output = output[:, None]
         if self.score == "probability":
             scores = output
-            if not self._recorded and not self._probabilities:
+            if not self._recorded and not self.probabilities:
                 squash = ops.sigmoid if output.shape[-1] == 1 else ops.softmax
                 scores = squash(output)
             single = (1 - scores, scores)
         else:
             scores = output if logits is None else ops.cast(logits, "float32")
-            if self._probabilities and logits is None:
+            if self.probabilities and logits is None:
                 scores = ops.log(ops.maximum(output, keras.config.epsilon()))
             single = (-scores, scores)
         if self.classes == 2 and scores.shape[-1] == 1:
@@ -246,13 +253,29 @@ class Explained:
         output = self._picked(outputs)
         self._shape = tuple(output.shape)
         self._recorded = logits_of(output) is not None
-        values = ops.convert_to_numpy(output).astype("float64")
-        self._probabilities = (
-            len(self._shape) == 2
-            and self._shape[1] > 1
-            and values.min() >= 0
-            and abs(values.sum(1) - 1).max() < 1e-2
-        )
+
+    def _gives_probabilities(self, flat):
+        """Whether outputs that no softmax ends are nevertheless like one's.
+
+        Only where the model does not tell is x looked at: all of it, since
+        other numbers may add up to 1 in a few samples.
+        """
+        told = self._shape is None or self._recorded or self.from_logits
+        if told or len(self._shape) != 2 or self._shape[1] == 1:
+            return False
+        if _ends_in_no_activation(self.model):
+            return False
+        for start in range(0, len(flat[0]), _LOOKED_AT):
+            part = [
+                ops.convert_to_tensor(a[start : start + _LOOKED_AT])
+                for a in flat
+            ]
+            nest = keras.tree.pack_sequence_as(self._structure, part)
+            output = self._picked(self.model(nest, training=False))
+            values = ops.convert_to_numpy(output).astype("float64")
+            if values.min() < 0 or abs(values.sum(1) - 1).max() > 1e-2:
+                return False
+        return True
 
     def _check_output(self):
         """Raises unless the outputs are scores of classes."""
@@ -273,13 +296,24 @@ class Explained:
         units = self._shape[1] if len(self._shape) == 2 else 1
         single = units == 1 and (self._recorded or self.from_logits)
         self.classes = 2 if single else units
-        known = self._recorded or self._probabilities or self.from_logits
+        known = self._recorded or self.probabilities or self.from_logits
         if self.score == "probability" and not known:
             raise ValueError(
                 "`score='probability'` needs a model whose outputs are "
                 "probabilities, or `from_logits=True` if they are logits. "
                 "Neither a softmax nor a sigmoid ends this model."
             )
+
+
+def _ends_in_no_activation(model):
+    """Whether the last layer is known to be linear: of functional models."""
+    outputs = getattr(model, "outputs", None)
+    if not outputs or len(outputs) > 1:
+        return False
+    last = outputs[0]._keras_history.operation
+    if isinstance(last, keras.Model):
+        return _ends_in_no_activation(last)
+    return getattr(last, "activation", None) is keras.activations.linear
 
 
 def _check_model(model):

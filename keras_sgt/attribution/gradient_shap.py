@@ -61,11 +61,7 @@ class GradientSHAP(Attribution):
         baseline_values.check(
             baselines, multiply_by_inputs, return_convergence_delta
         )
-        if not stdevs >= 0:
-            raise ValueError(
-                "`stdevs` has to be a number of at least 0. Received: "
-                f"stdevs={stdevs!r}"
-            )
+        checks.number("stdevs", stdevs, low_allowed=True)
         self.baselines = baselines
         self.n_samples = checks.count("n_samples", n_samples)
         self.stdevs = stdevs

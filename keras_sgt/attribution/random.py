@@ -7,7 +7,7 @@ from keras_sgt.attribution.noise import Noise
 class Random(Attribution):
     """Numbers without content: the control that every comparison needs.
 
-    Uniform in [0, 1) and independent. See also `PermutedFeatures`.
+    Uniform in [0, 1) and independent, one for each token of texts. See also `PermutedFeatures`.
 
     Args:
         model: `keras.Model` with weights.
@@ -32,4 +32,11 @@ class Random(Attribution):
         return [
             self.noise.uniform(ops.shape(f), rows.seed, part)
             for part, f in enumerate(rows.features)
+        ]
+
+    def _pooled(self, found):
+        # A sum over the embedding's axis would not be uniform.
+        return [
+            values[..., 0] if i == self.explained.embedded else values
+            for i, values in zip(self.explained.positions, found)
         ]

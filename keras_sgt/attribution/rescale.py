@@ -45,20 +45,29 @@ _MAX_POOLING = (
     layers.MaxPooling2D,
     layers.MaxPooling3D,
 )
-# Products and quotients of their inputs: no rule for one input at a time.
+# Functions of several values at once, such as products, or of another library:
+# there is no rule for one input at a time.
 _WITHOUT_RULE = (
     layers.AdditiveAttention,
     layers.Attention,
     layers.Bidirectional,
     layers.Dot,
+    layers.FlaxLayer,
     layers.GroupNormalization,
     layers.GroupQueryAttention,
+    layers.JaxLayer,
     layers.LayerNormalization,
+    layers.Maximum,
+    layers.MelSpectrogram,
+    layers.Minimum,
     layers.MultiHeadAttention,
     layers.Multiply,
     layers.RMSNormalization,
     layers.RNN,
+    layers.STFTSpectrogram,
+    layers.TFSMLayer,
     layers.TimeDistributed,
+    layers.TorchModuleWrapper,
     layers.UnitNormalization,
 )
 

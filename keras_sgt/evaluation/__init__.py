@@ -12,6 +12,7 @@ from keras_sgt.evaluation.consistency import (
     max_sensitivity,
 )
 from keras_sgt.evaluation.language import (
+    IOUF1,
     aopc,
     comprehensiveness,
     sufficiency,
@@ -37,14 +38,25 @@ from keras_sgt.evaluation.results import Measure
 from keras_sgt.evaluation.robustness import adversarial_accuracy
 from keras_sgt.evaluation.sparsity import gini, hoyer
 from keras_sgt.evaluation.statistics import (
+    Interval,
+    PairedComparison,
     across_seeds,
     bootstrap_interval,
     paired_comparison,
 )
-from keras_sgt.evaluation.time_series import weighted_precision_recall
+from keras_sgt.evaluation.time_series import (
+    Areas,
+    WeightedPrecisionRecall,
+    weighted_precision_recall,
+)
 
 __all__ = [
+    "Areas",
+    "IOUF1",
+    "Interval",
     "Measure",
+    "PairedComparison",
+    "WeightedPrecisionRecall",
     "accuracy_drop",
     "across_seeds",
     "adversarial_accuracy",

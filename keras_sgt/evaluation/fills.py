@@ -21,7 +21,38 @@ def get(fill, x, seed=None):
 
     Returns:
         Function from a slice to an array that broadcasts to `x[slice]`.
+
+    Raises:
+        ValueError: for a fill that does not exist, and, when asked, for values
+            that `x`, if it holds integers, cannot take.
     """
+    values = _values(fill, x, seed)
+    if x.dtype.kind == "f":
+        return values
+    return lambda part: _exact(values(part), x.dtype)
+
+
+def _exact(values, dtype):
+    """A fraction written into integers would be cut off without a word."""
+    values = np.asarray(values)
+    low, high = (0, 1) if dtype.kind == "b" else _limits(dtype)
+    inside = (values >= low) & (values <= high)
+    if not (inside & (values == np.floor(values))).all():
+        raise ValueError(
+            f"`fill` gives values that `x` of dtype {dtype} cannot hold: from "
+            f"{values.min():.4g} to {values.max():.4g}, whole or not. Pass "
+            "`x.astype('float32')`, or fill with 'background', 'sample' or a "
+            "whole number."
+        )
+    return values
+
+
+def _limits(dtype):
+    limits = np.iinfo(dtype)
+    return limits.min, limits.max
+
+
+def _values(fill, x, seed):
     if isinstance(fill, str) and fill in _BY_NAME:
         return _BY_NAME[fill](x, np.random.default_rng(seed))
     if isinstance(fill, numbers.Real) and np.isfinite(fill):

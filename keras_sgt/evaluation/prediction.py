@@ -73,7 +73,7 @@ def check_model(model):
 
 def _outputs(model, x, batch_size):
     outputs = model.predict(x, batch_size=batch_size, verbose=0)
-    _check_shape(getattr(outputs, "shape", outputs))
+    _check_shape(_shapes(outputs))
     outputs = np.asarray(outputs, "float64").reshape(len(x), -1)
     bad = np.isnan(outputs).any(1)
     if bad.any():
@@ -83,6 +83,14 @@ def _outputs(model, x, batch_size):
             "whether it can take such inputs (an empty text, for example)."
         )
     return outputs
+
+
+def _shapes(outputs):
+    if isinstance(outputs, dict):
+        return {key: _shapes(value) for key, value in outputs.items()}
+    if isinstance(outputs, (list, tuple)):
+        return [_shapes(value) for value in outputs]
+    return getattr(outputs, "shape", None)
 
 
 def _check_shape(shape):
