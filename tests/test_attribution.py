@@ -1,5 +1,8 @@
 """Attribution methods: closed forms, axioms, what goes in, what is refused."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -172,6 +175,18 @@ def squares(shape=(3,)):
     return model
 
 
+def texts():
+    """Two classes of the mean of six tokens' vectors."""
+    return keras.Sequential(
+        [
+            keras.Input((6,), dtype="int32"),
+            layers.Embedding(9, 4),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(2),
+        ]
+    )
+
+
 class TestTargets:
     def test_none_is_the_predicted_class(self, trained):
         model, x, _ = trained
@@ -232,6 +247,27 @@ class TestTargets:
         np.testing.assert_allclose(
             Gradient(model)(X, 1), expected, rtol=1e-3, atol=1e-5
         )
+
+    def test_numbers_that_happen_to_sum_to_1_are_no_probabilities(self):
+        weights = np.abs(WEIGHTS)
+        x = np.abs(X)
+        x[0] /= (x[0] @ weights).sum()
+        np.testing.assert_allclose((x[0] @ weights).sum(), 1, rtol=1e-5)
+        # Nor are those that a model of unknown end gives later.
+        inputs = keras.Input((5,))
+        outputs = layers.Dense(3, use_bias=False)(inputs)
+        unknown = keras.Model(inputs, layers.Lambda(lambda z: 1 * z)(outputs))
+        unknown.set_weights([weights])
+        expected = np.tile(weights[:, 1], (7, 1))
+        for model in (linear(weights), unknown):
+            np.testing.assert_allclose(
+                Gradient(model)(x, 1), expected, rtol=1e-4
+            )
+        method = Gradient(unknown)
+        method(x[:1], 1)
+        np.testing.assert_allclose(method(x, 1), expected, rtol=1e-4)
+        first = Gradient(linear(weights))(x[:1], 1)
+        np.testing.assert_allclose(first, expected[:1], rtol=1e-4)
 
 
 class TestModels:
@@ -324,6 +360,33 @@ class TestModels:
         )
         with pytest.raises(ValueError, match=r"pass `output=`.*class.*size"):
             Gradient(model)(x)
+
+    def test_a_list_of_inputs_and_outputs(self):
+        a, b = keras.Input((2,)), keras.Input((3,))
+        joined = layers.Concatenate()([a, b])
+        model = keras.Model(
+            [a, b],
+            [layers.Dense(2)(a), layers.Dense(3, use_bias=False)(joined)],
+        )
+        kernel = model.get_weights()[-1]
+        method = InputXGradient(model, output=1)
+        found = method([X[:, :2], X[:, 2:]], 2)
+        assert isinstance(found, list)
+        np.testing.assert_allclose(
+            np.concatenate(found, 1), X * kernel[:, 2], rtol=1e-4, atol=1e-6
+        )
+        first, unused = Gradient(model, output=0)([X[:, :2], X[:, 2:]], 0)
+        np.testing.assert_allclose(first[0], model.get_weights()[0][:, 0])
+        assert not unused.any()
+
+    def test_the_inputs_are_not_kept(self):
+        method = Gradient(linear(WEIGHTS))
+        x = X.copy()
+        method(x, 0)
+        held = weakref.ref(x)
+        del x
+        gc.collect()
+        assert held() is None
 
     def test_low_precision(self):
         keras.utils.set_random_seed(0)
@@ -433,6 +496,14 @@ class TestDeepLIFT:
             assert name in str(warning.message)
         assert "Reshape" not in str(warning.message)
 
+    def test_names_what_takes_the_larger_of_two(self):
+        inputs = keras.Input((4,))
+        larger = layers.Maximum(name="larger")(
+            [layers.Dense(3)(inputs), layers.Dense(3)(inputs)]
+        )
+        with pytest.warns(UserWarning, match=r"larger \(Maximum\)"):
+            DeepLIFT(keras.Model(inputs, layers.Dense(2)(larger)))
+
     def test_softmax_over_another_axis(self):
         """As over the last one, with the axes exchanged before and after."""
         exchange = layers.Permute((2, 1))
@@ -508,15 +579,7 @@ class TestAblation:
             assert found[:, 2].max() < 1e-6 * used.max()  # but for rounding
 
     def test_a_method_around_it_pools_texts_as_it_does(self):
-        words = keras.Sequential(
-            [
-                keras.Input((6,), dtype="int32"),
-                layers.Embedding(9, 4),
-                layers.GlobalAveragePooling1D(),
-                layers.Dense(2),
-            ]
-        )
-        inside = FeatureAblation(words)
+        inside = FeatureAblation(texts())
         ids = np.arange(12).reshape(2, 6) % 9
         around = SmoothGrad(inside, nt_samples=2, stdevs=0.0)
         np.testing.assert_allclose(
@@ -718,6 +781,11 @@ class TestRandomness:
         assert 0.99 < found.max() < 1
         assert abs(found.mean(0) - 0.5).max() < 0.02
 
+    def test_random_is_uniform_over_tokens(self):
+        found = Random(texts(), seed=0)(np.ones((1000, 6), int))
+        assert 0 <= found.min() < 0.01
+        assert 0.99 < found.max() < 1
+
     def test_permuted_features_keep_their_course(self):
         model = keras.Sequential(
             [keras.Input((6, 5)), layers.Flatten(), layers.Dense(1)]
@@ -838,6 +906,7 @@ class TestBadInput:
             (lambda m: SmoothGrad(Gradient(m), pooling="l2"), "method inside"),
             (lambda m: SmoothGrad("gradient"), "goes around a method"),
             (lambda m: GradientSHAP(m, n_samples=0), "at least 1"),
+            (lambda m: GradientSHAP(m, stdevs="a"), "stdevs='a'"),
             (lambda m: GradCAM(m), "last convolution"),
             (lambda m: TemporalRescaling(Gradient(m), quantile=1), r"\[0, 1\)"),
         ],
@@ -859,7 +928,13 @@ class TestBadInput:
                 method(X)
 
     @pytest.mark.parametrize(
-        "target", [lambda o: o[:, :1], lambda o: ops.sum(o), lambda o: o]
+        "target",
+        [
+            lambda o: o[:, :1],
+            lambda o: ops.sum(o),
+            lambda o: o,
+            lambda o: o[0],
+        ],
     )
     def test_a_callable_that_returns_another_shape(self, target):
         with pytest.raises(ValueError, match="one number for each sample"):
@@ -871,6 +946,8 @@ class TestBadInput:
         )
         with pytest.raises(ValueError, match="length 1"):
             PermutedFeatures(Gradient(images))(np.ones((2, 4, 4, 1)))
+        with pytest.raises(ValueError, match="token ids"):
+            PermutedFeatures(Gradient(texts()))(np.ones((2, 6), int))
 
     def test_a_layer_without_places(self):
         model = keras.Sequential(

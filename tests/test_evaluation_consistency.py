@@ -340,5 +340,10 @@ def test_bad_options():
         evaluation.infidelity(MODEL, X, X, perturb=lambda x, rng: x.T)
     with pytest.raises(ValueError, match="`baselines`"):
         evaluation.completeness(MODEL, X, X, baselines=X[:, :2])
+    with pytest.raises(ValueError, match="that `x` can hold"):
+        evaluation.completeness(MODEL, (9 * X).astype(int), X, baselines=0.5)
+    outputs = Predicts(lambda x: {"a": x, "b": x[:, :1]})
+    with pytest.raises(ValueError, match=r"'a': \(4, 3\), 'b': \(4, 1\)"):
+        evaluation.completeness(outputs, X, X)
     with pytest.raises(ValueError, match="`baselines` has to be finite"):
         evaluation.completeness(MODEL, X, X, baselines=np.nan)

@@ -285,6 +285,29 @@ def test_iou_f1_is_that_of_a_plain_loop(seed, threshold):
     assert ((found.per_sample >= 0) & (found.per_sample <= 1)).all()
 
 
+@given(SEEDS)
+@settings(max_examples=20, deadline=None)
+def test_order_of_rationales(seed):
+    rng = np.random.default_rng(seed)
+    truth = rng.random((8, 11)) < 0.5
+    truth[:, 0], truth[:, 1] = True, False
+    mask = np.arange(11) < rng.integers(2, 12, 8)[:, None]
+    scores = rng.random(truth.shape).round(1)
+    order = rng.permutation(8)
+    for measure, given_ in (
+        (evaluation.token_auprc, scores),
+        (evaluation.token_iou_f1, scores > 0.5),
+    ):
+        found, permuted = (
+            measure(given_[rows], truth[rows], mask[rows])
+            for rows in (np.arange(8), order)
+        )
+        np.testing.assert_allclose(permuted.value, found.value, atol=1e-12)
+        np.testing.assert_allclose(
+            permuted.per_sample, found.per_sample[order], atol=1e-12
+        )
+
+
 def test_iou_f1_of_perfect_empty_and_padded_rationales():
     truth = np.array([[1, 1, 0, 0, 1], [0, 1, 1, 0, 0]], bool)
     assert evaluation.token_iou_f1(truth, truth).value == 1

@@ -481,6 +481,17 @@ def test_fills_that_inputs_do_not_allow():
         evaluation.deletion(model, table[:1], table[:1], fill="sample")
 
 
+@pytest.mark.parametrize("fill", ["mean", "uniform", 0.5, 300, -1])
+def test_integers_are_not_filled_with_what_they_cannot_hold(fill):
+    whole = np.random.default_rng(0).integers(0, 255, (6, 5)).astype("uint8")
+    maps = np.ones((6, 5))
+    model = Predicts(lambda x: softmax(x[:, :3] / 255))
+    with pytest.raises(ValueError, match="dtype uint8 cannot hold"):
+        evaluation.deletion(model, whole, maps, fill=fill)
+    for allowed in (0, 255, "background", "sample"):
+        evaluation.deletion(model, whole, maps, fill=allowed)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 from tiny_models import Images, linear
 
-from keras_sgt import evaluation
+from keras_sgt import attribution, evaluation
 from keras_sgt.evaluation import randomization
 
 
@@ -121,6 +121,23 @@ def test_target_goes_to_the_method():
         linear(np.eye(4)), method, x, target=[1, 3]
     )
     assert [t.tolist() for t in targets] == [[1, 3]] * 2
+
+
+def test_a_method_of_ours_forgets_what_was_learned():
+    given = Images()
+    model = given.keras()
+    options = {"target": given.y, "seed": 1}
+    gradient, random = (
+        evaluation.parameter_randomization(model, method, given.x, **options)
+        for method in (
+            attribution.Gradient,
+            lambda model: attribution.Random(model, seed=0),
+        )
+    )
+    assert (abs(gradient.curve) < 0.6).all()
+    np.testing.assert_allclose(random.curve, 1)  # which has nothing to forget
+    for weight, kept in zip(model.get_weights(), (given.kernel, given.dense)):
+        np.testing.assert_allclose(weight, kept, rtol=1e-6)
 
 
 def test_weights_come_back_after_an_error():

@@ -7,7 +7,8 @@ from keras_sgt.attribution.noise import Noise
 class Random(Attribution):
     """Numbers without content: the control that every comparison needs.
 
-    Uniform in [0, 1) and independent, one for each token of texts. See also `PermutedFeatures`.
+    Uniform in [0, 1) and independent, one for each token of texts. See also
+    `PermutedFeatures`.
 
     Args:
         model: `keras.Model` with weights.

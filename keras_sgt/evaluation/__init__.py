@@ -51,8 +51,8 @@ from keras_sgt.evaluation.time_series import (
 )
 
 __all__ = [
-    "Areas",
     "IOUF1",
+    "Areas",
     "Interval",
     "Measure",
     "PairedComparison",

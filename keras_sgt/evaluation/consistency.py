@@ -213,14 +213,20 @@ def completeness(
     prediction.check_model(model)
     x, attributions = checks.attributions_of(x, attributions)
     try:
-        baselines = np.broadcast_to(baselines, x.shape).astype(x.dtype)
+        given = np.broadcast_to(baselines, x.shape)
     except ValueError:
         raise ValueError(
             "`baselines` has to be a number or to broadcast to the shape of "
             f"`x`, {x.shape}. Received: baselines of shape "
             f"{np.shape(baselines)}"
         ) from None
-    baselines = checks.numeric("baselines", baselines)
+    baselines = checks.numeric("baselines", given).astype(x.dtype)
+    if x.dtype.kind != "f" and (baselines != given).any():
+        raise ValueError(
+            "`baselines` have to be values that `x` can hold. Received: "
+            f"fractions, or numbers out of range, for x of dtype {x.dtype}. "
+            "Pass `x.astype('float32')`."
+        )
     clean = prediction.scores(model, x, batch_size, from_logits)
     empty = prediction.scores(model, baselines, batch_size, from_logits)
     target = clean.argmax(1) if target is None else target

@@ -262,7 +262,12 @@ def token_auprc(scores, truth, mask=None):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class IOUF1(results.Measure):
-    """A `Measure` with the mean `precision` and `recall` behind its F1."""
+    """A `Measure` with what its F1 is made of.
+
+    Args:
+        precision: float, the mean share of selected spans that are hits.
+        recall: float, the mean share of true spans that are hit.
+    """
 
     precision: float = None
     recall: float = None

@@ -16,7 +16,12 @@ _EXACT = 16
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Interval(results.Measure):
-    """A `Measure` with a confidence interval from `low` to `high`."""
+    """A `Measure` with a confidence interval.
+
+    Args:
+        low, high: floats, its ends.
+        confidence: float in (0, 1), how often such intervals hold the truth.
+    """
 
     low: float = None
     high: float = None
@@ -25,7 +30,11 @@ class Interval(results.Measure):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PairedComparison(Interval):
-    """An `Interval` of a mean difference, with the `p_value` of its test."""
+    """An `Interval` of a mean difference, and its test.
+
+    Args:
+        p_value: float, of the hypothesis that there is no difference.
+    """
 
     p_value: float = None
 

@@ -14,7 +14,11 @@ _CHUNK_CELLS = 2**22
 
 @dataclasses.dataclass(frozen=True)
 class Areas:
-    """Areas under precision, recall, and precision over recall."""
+    """Areas under precision, under recall, and under one over the other.
+
+    Args:
+        aup, aur, aupr: floats, as those of `WeightedPrecisionRecall`.
+    """
 
     aup: float
     aur: float
