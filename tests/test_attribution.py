@@ -533,12 +533,16 @@ class TestDeepLIFT:
         )(X[:, :4])
         assert abs(delta).max() < 1e-5
 
-    @pytest.mark.parametrize("pool", ["overlapping", "global"])
+    @pytest.mark.parametrize("pool", ["overlapping", "global", "adaptive"])
     def test_all_max_pooling_adds_up(self, pool):
         """Also right after a ReLU and where windows overlap."""
         pooling = layers.MaxPooling1D(3, strides=1)
         if pool == "global":
             pooling = layers.GlobalMaxPooling1D()
+        if pool == "adaptive":
+            if not hasattr(layers, "AdaptiveMaxPooling1D"):
+                pytest.skip("this Keras does not have it")
+            pooling = layers.AdaptiveMaxPooling1D(3)
         model = keras.Sequential(
             [
                 keras.Input((9, 2)),
@@ -594,6 +598,12 @@ class TestAblation:
         found = Occlusion(squares((5,)), 3, strides=1)(x)
         expected = [[14, (14 + 29) / 2, (14 + 29 + 50) / 3, 39.5, 50]]
         np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+    def test_windows_of_numpy_integers(self):
+        x = np.arange(1.0, 6)[None]
+        for size in (np.int64(2), np.array([2])):
+            found = Occlusion(squares((5,)), size, strides=np.int32(2))(x)
+            np.testing.assert_allclose(found, [[5, 5, 25, 25, 25]], rtol=1e-5)
 
     def test_groups(self):
         x = np.arange(1.0, 6)[None]
@@ -707,6 +717,41 @@ def test_inputs_of_several_lengths():
         found = [method(np.ones((4, n, 3)), 0) for n in (5, 6, 5)]
         assert [f.shape[1] for f in found] == [5, 6, 5]
         np.testing.assert_allclose(found[0], found[2], atol=1e-6)
+
+
+def test_texts_of_several_lengths():
+    model = keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            layers.Embedding(9, 4),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(2),
+        ]
+    )
+    kernel = model.get_weights()[1]
+    method = SmoothGrad(model, nt_samples=3, seed=0)
+    for length in (5, 6, 5):
+        expected = np.full((4, length), kernel[:, 0].sum() / length)
+        np.testing.assert_allclose(
+            method(np.ones((4, length), int), 0), expected, rtol=1e-3
+        )
+
+
+def test_several_baselines_are_not_repeated():
+    """A method around DeepSHAP looks at its baselines once a copy."""
+    seen = []
+
+    class Counted(DeepSHAP):
+        def attribute(self, rows):
+            seen.append(rows.baselines[0].shape[0])
+            return super().attribute(rows)
+
+    base = RNG.normal(size=(3, 5)).astype("float32")
+    method = SmoothGrad(
+        Counted(linear(WEIGHTS), base), nt_samples=4, stdevs=0.1, seed=0
+    )
+    assert np.isfinite(method(X[:1], 0, batch_size=8)).all()
+    assert set(seen) == {3}
 
 
 def test_compiles_once_for_a_shape():
