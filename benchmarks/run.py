@@ -176,7 +176,7 @@ def main():
     parser.add_argument("--networks", nargs="+", choices=WORKLOADS)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument(
-        "--seconds", type=float, default=0.5, help="of a plain round, about"
+        "--seconds", type=float, default=1.5, help="of a plain round, about"
     )
     parser.add_argument(
         "--peaks", type=int, default=0, help="rounds of measuring memory"

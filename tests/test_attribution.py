@@ -699,6 +699,28 @@ class TestInterrupted:
             np.testing.assert_array_equal(a, b)
         np.testing.assert_allclose(method(X, 0), np.tile(WEIGHTS[:, 0], (7, 1)))
 
+    def test_after_some_batches(self):
+        """By then JAX has given the memory of the weights to the step."""
+        model = linear(WEIGHTS)
+        before = model.get_weights()
+        method = Gradient(model)
+        expected = method(X, 0, batch_size=1)
+        (step,) = method._steps.values()
+        whole, calls = step.predict_function, []
+
+        def interrupted(*args):
+            calls.append(1)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            return whole(*args)
+
+        step.predict_function = interrupted
+        with pytest.raises(KeyboardInterrupt):
+            method(X, 0, batch_size=1)
+        for a, b in zip(before, model.get_weights()):
+            np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(method(X, 0, batch_size=1), expected)
+
 
 def test_inputs_of_several_lengths():
     model = keras.Sequential(
