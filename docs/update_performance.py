@@ -245,8 +245,8 @@ def page():
         "# What guided training costs",
         "Written by `docs/update_performance.py` from `benchmarks/results/`. "
         f"Medians of interleaved rounds on {machine}, least and greatest "
-        "round in brackets; the machine is shared, and at times stalls, so compare "
-        "within a row, and mistrust medians far from the least round. "
+        "round in brackets; the machine is shared, and at times stalls, so "
+        "compare within a row, and mistrust medians far from the least round. "
         "*Limit*: what a guided step cannot do without, in plain steps: the "
         "plain step itself, the saliency pass, and forward and backward for "
         "the masked batch, each measured by itself in the same process. A step "
