@@ -42,14 +42,16 @@ class Task:
     shares: bool = True
 
 
-IMAGES = (["--batch-size", "256", "--dataset"], 3, 1)
+LARGE_BATCHES = ["--batch-size", "256"]
 SERIES = [
     *("--networks", "tcn"),
     *("--layouts", "middle", "--processes", "gaussian"),
 ]
 TASKS = {
-    "mnist": Task(images, [*IMAGES[0], "mnist"], *IMAGES[1:]),
-    "fashion_mnist": Task(images, [*IMAGES[0], "fashion_mnist"], *IMAGES[1:]),
+    "mnist": Task(images, ["--dataset", "mnist", *LARGE_BATCHES], 3, 1),
+    "fashion_mnist": Task(
+        images, ["--dataset", "fashion_mnist", *LARGE_BATCHES], 3, 1
+    ),
     "series": Task(time_series, SERIES, 30, 10),
     "movies": Task(language, ["--dataset", "movies"], 5, 1, shares=False),
 }

@@ -225,7 +225,9 @@ class SaliencyGuidedModel(keras.Model):
             divergence * backend.replica_count(),
             sample_weight=ops.shape(keras.tree.flatten(masked)[0])[0],
         )
-        weight = ops.cast(self._kl_weight.in_step(), divergence.dtype)
+        weight = self._kl_weight.in_step()
+        if backend.TRACED:
+            weight = ops.cast(weight, divergence.dtype)
         return loss + weight * divergence
 
     def test_step(self, *args):

@@ -12,6 +12,7 @@ class Ablation(Attribution):
     """
 
     baseline_kind = "one"
+    whole_tokens = True  # a token is left out whole
 
     def __init__(self, model, baselines=0.0, **options):
         super().__init__(model, **options)
@@ -37,10 +38,3 @@ class Ablation(Attribution):
         sums = self.total(term, self.count(), rows, zeros + zeros)
         lost, often = sums[: len(zeros)], sums[len(zeros) :]
         return [a / ops.maximum(n, 1) for a, n in zip(lost, often)]
-
-    def _pooled(self, found):
-        # A token is left out whole, so all of its axis says the same.
-        return [
-            values[..., 0] if i == self.explained.embedded else values
-            for i, values in zip(self.explained.positions, found)
-        ]

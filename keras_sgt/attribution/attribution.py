@@ -1,6 +1,7 @@
 """What all attribution methods have in common."""
 
 import math
+import operator
 
 import keras
 import numpy as np
@@ -46,6 +47,9 @@ class Attribution:
     # How many baselines a method needs for a sample: None, "one" or "several".
     baseline_kind = None
     baselines = None
+    # Whether all of a token's embedding is attributed the same, which is then
+    # the token's, and not to be pooled.
+    whole_tokens = False
     return_convergence_delta = False
 
     def __init__(
@@ -240,6 +244,8 @@ class Attribution:
 
     def _pooled(self, found):
         pool = embedding.POOLING[self.pooling]
+        if self.whole_tokens:
+            pool = operator.itemgetter((..., 0))
         return [
             pool(values) if i == self.explained.embedded else values
             for i, values in zip(self.explained.positions, found)

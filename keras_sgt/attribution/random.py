@@ -25,6 +25,8 @@ class Random(Attribution):
     (5, 2)
     """
 
+    whole_tokens = True  # a sum over the embedding would not be uniform
+
     def __init__(self, model, seed=None, **options):
         super().__init__(model, **options)
         self.noise = Noise(seed)
@@ -33,11 +35,4 @@ class Random(Attribution):
         return [
             self.noise.uniform(ops.shape(f), rows.seed, part)
             for part, f in enumerate(rows.features)
-        ]
-
-    def _pooled(self, found):
-        # A sum over the embedding's axis would not be uniform.
-        return [
-            values[..., 0] if i == self.explained.embedded else values
-            for i, values in zip(self.explained.positions, found)
         ]
