@@ -3,8 +3,7 @@
     KERAS_BACKEND=tensorflow python benchmarks/report.py
 
 Two small networks, six methods, images of MNIST's size; a process of its own
-for each number of samples. With PyTorch on a CPU the peak was 78 MiB for 1,000
-samples and 168 MiB for 10,000: 10 KiB a sample, 3 of them its inputs.
+for each number of samples.
 """
 
 import argparse
