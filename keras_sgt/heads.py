@@ -30,6 +30,51 @@ def check_softmax(model):
             raise ValueError(f"{_SINGLE_SOFTMAX} Received: {layer.name}")
 
 
+def inner(model):
+    """The network itself, of a model that wraps one."""
+    wrapped = getattr(model, "model", None)
+    return wrapped if isinstance(wrapped, keras.Model) else model
+
+
+def ends_in_logits(model):
+    """Whether the last layer gives logits; `None` where it does not tell.
+
+    Args:
+        model: `keras.Model`.
+
+    Returns:
+        bool, or `None`.
+    """
+    layer = _last_layer(inner(model))
+    activation = getattr(layer, "activation", None)
+    if isinstance(layer, keras.layers.Softmax) or _is_one_of(
+        _SOFTMAX + _SIGMOID, activation
+    ):
+        return False
+    # An `Activation("linear")` may only set a type, after a softmax.
+    linear = activation is keras.activations.linear and layer.weights
+    return True if linear else None
+
+
+def _last_layer(model):
+    """The layer that makes the only output, or `None` if none can be named."""
+    if isinstance(model, keras.Sequential):
+        last = model.layers[-1] if model.layers else None
+    else:
+        outputs = getattr(model, "outputs", None) or []
+        last = next(
+            (m for m in reversed(model.layers) if _makes(m, outputs)), None
+        )
+    return _last_layer(last) if isinstance(last, keras.Model) else last
+
+
+def _makes(layer, outputs):
+    try:
+        return len(outputs) == 1 and layer.output is outputs[0]
+    except (AttributeError, ValueError):  # never called, or more than once
+        return False
+
+
 NO_LABELS = (
     "`saliency_target='label'` needs labels, and `y` is None. Train with "
     "labels, or pass `saliency_target='prediction'` or a callable "

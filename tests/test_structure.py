@@ -19,6 +19,7 @@ FLOORS = [
     "divergences",
     "masking",
     "heads",
+    "predicting",
     "attribution",
     "evaluation",
     "report",

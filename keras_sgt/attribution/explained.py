@@ -263,7 +263,7 @@ class Explained:
         told = self._shape is None or self._recorded or self.from_logits
         if told or len(self._shape) != 2 or self._shape[1] == 1:
             return False
-        if _ends_in_no_activation(self.model):
+        if heads.ends_in_logits(self.model):
             return False
         for start in range(0, len(flat[0]), _LOOKED_AT):
             part = [
@@ -303,17 +303,6 @@ class Explained:
                 "probabilities, or `from_logits=True` if they are logits. "
                 "Neither a softmax nor a sigmoid ends this model."
             )
-
-
-def _ends_in_no_activation(model):
-    """Whether the last layer is known to be linear: of functional models."""
-    outputs = getattr(model, "outputs", None)
-    if not outputs or len(outputs) > 1:
-        return False
-    last = outputs[0]._keras_history.operation
-    if isinstance(last, keras.Model):
-        return _ends_in_no_activation(last)
-    return getattr(last, "activation", None) is keras.activations.linear
 
 
 def _check_model(model):

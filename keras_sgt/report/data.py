@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 
-from keras_sgt import attribution, checks
+from keras_sgt import attribution, checks, heads
 from keras_sgt.evaluation import prediction
 from keras_sgt.report.registry import DOMAINS, with_rationale
 
@@ -71,14 +71,8 @@ def named_models(models):
     return found
 
 
-def _inner(model):
-    """The network itself, of a model that wraps one."""
-    inner = getattr(model, "model", None)
-    return inner if isinstance(inner, keras.Model) else model
-
-
 def _shapes(model):
-    model = _inner(model)
+    model = heads.inner(model)
     try:
         return str(model.input_shape), str(model.output_shape)
     except AttributeError:
@@ -178,7 +172,7 @@ def gives_logits(from_logits, models, x, batch_size):
         prediction.check_model(model)
     if from_logits != "auto":
         return {n: [bool(from_logits)] * len(g) for n, g in models.items()}
-    found = {n: [_by_activation(m) for m in g] for n, g in models.items()}
+    found = {n: [heads.ends_in_logits(m) for m in g] for n, g in models.items()}
     unknown = [
         model
         for name, group in models.items()
@@ -190,38 +184,6 @@ def gives_logits(from_logits, models, x, batch_size):
         n: [guess if known is None else known for known in group]
         for n, group in found.items()
     }
-
-
-def _by_activation(model):
-    """Whether the last layer gives logits; `None` where it does not tell."""
-    layer = _last_layer(_inner(model))
-    if isinstance(layer, keras.layers.Softmax):
-        return False
-    activation = getattr(layer, "activation", None)
-    if activation in (keras.activations.softmax, keras.activations.sigmoid):
-        return False
-    # An `Activation("linear")` may only set a type, after a softmax.
-    linear = activation is keras.activations.linear and layer.weights
-    return True if linear else None
-
-
-def _last_layer(model):
-    """The layer that makes the only output, or `None` if none can be named."""
-    if isinstance(model, keras.Sequential):
-        last = model.layers[-1] if model.layers else None
-    else:
-        outputs = getattr(model, "outputs", None) or []
-        last = next(
-            (m for m in reversed(model.layers) if _makes(m, outputs)), None
-        )
-    return _last_layer(last) if isinstance(last, keras.Model) else last
-
-
-def _makes(layer, outputs):
-    try:
-        return len(outputs) == 1 and layer.output is outputs[0]
-    except (AttributeError, ValueError):  # never called, or more than once
-        return False
 
 
 def _look_like_logits(model, x, batch_size):
@@ -270,7 +232,7 @@ def _of_model(make):
 def class_count(models, y):
     """How many classes the models know, as far as it can be told."""
     for model in itertools.chain(*models.values()):
-        shape = getattr(_inner(model), "output_shape", None)
+        shape = getattr(heads.inner(model), "output_shape", None)
         if isinstance(shape, tuple) and len(shape) == 2 and shape[1]:
             return max(2, shape[1])
     return int(y.max()) + 1
