@@ -1,17 +1,20 @@
 """Saliency guided training as a Keras model."""
 
+import contextlib
 import contextvars
+import dataclasses
 import functools
 import inspect
 import math
 import numbers
+import typing
 import warnings
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_sgt import backend, heads
+from keras_sgt import backend, heads, one_pass
 from keras_sgt.masking import FeatureMasking
 
 
@@ -37,9 +40,17 @@ def _of_keras(method):
     return train
 
 
-# X̃ of the step under way, on its way from `train_step` to `compute_loss`. A
-# context variable, because replicas of one model step in threads of their own.
-_masked_inputs = contextvars.ContextVar("masked_inputs", default=None)
+@dataclasses.dataclass
+class _Masked:
+    """X̃ of the step under way, and f(X̃) once it is known."""
+
+    inputs: typing.Any
+    outputs: typing.Any = None
+
+
+# On its way from `train_step` to `compute_loss`. A context variable, because
+# replicas of one model step in threads of their own.
+_masked_batch = contextvars.ContextVar("masked_batch", default=None)
 
 
 @keras.saving.register_keras_serializable(package="keras_sgt")
@@ -162,6 +173,7 @@ class SaliencyGuidedModel(keras.Model):
         self.seed = seed
         self._class_weighted = False
         self._stride = _stride(batch_fraction)  # fixed by `compile`
+        self._one_pass = False
         self._kl_weight = _Setting(_checked_weight(kl_weight))
         self._mask_fraction = _Setting(_checked_fraction(mask_fraction))
         self._divergence_tracker = keras.metrics.Mean(name="divergence")
@@ -172,6 +184,12 @@ class SaliencyGuidedModel(keras.Model):
     def call(self, inputs, training=None):
         if not _takes_training(type(self.model).call):
             training = False  # as Keras would train such a model
+        masked = _masked_batch.get()
+        if self._one_pass and training and masked and masked.outputs is None:
+            outputs, masked.outputs = one_pass.predict(
+                self.model, inputs, masked.inputs
+            )
+            return outputs
         return self.model(inputs, training=training)
 
     # Training: Algorithm 1.
@@ -188,13 +206,13 @@ class SaliencyGuidedModel(keras.Model):
         x, y = keras.tree.map_structure(_tensor, (x, y))
         self._build(x)
         data = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
-        with backend.shared_forward(self):
+        with self._shared_forward():
             masked, state = self._mask_and_state(x, y, sample_weight, state)
-            token = _masked_inputs.set(masked)
+            token = _masked_batch.set(_Masked(masked))
             try:
                 return super().train_step(*state, data)
             finally:
-                _masked_inputs.reset(token)
+                _masked_batch.reset(token)
 
     def make_train_function(self, force=False):
         if self.train_function is None or force:
@@ -211,10 +229,12 @@ class SaliencyGuidedModel(keras.Model):
             sample_weight=sample_weight,
             training=training,
         )
-        masked = _masked_inputs.get()
+        masked = _masked_batch.get()
         if not training or masked is None:
             return loss
-        masked_pred = self._predict_masked(masked)
+        masked_pred = masked.outputs
+        if masked_pred is None:
+            masked_pred = self._predict_masked(masked.inputs)
         if self._class_weighted:
             sample_weight = None
         y_pred, y, sample_weight = self._share((y_pred, y, sample_weight))
@@ -223,7 +243,7 @@ class SaliencyGuidedModel(keras.Model):
         )
         self._divergence_tracker.update_state(
             divergence * backend.replica_count(),
-            sample_weight=ops.shape(keras.tree.flatten(masked)[0])[0],
+            sample_weight=ops.shape(keras.tree.flatten(masked.inputs)[0])[0],
         )
         weight = self._kl_weight.in_step()
         if backend.TRACED:
@@ -336,6 +356,11 @@ class SaliencyGuidedModel(keras.Model):
             variable.assign(value)
         return outputs
 
+    def _shared_forward(self):
+        if self._one_pass:  # of which the saliency pass is no part
+            return contextlib.nullcontext()
+        return backend.shared_forward(self)
+
     def _statistics(self):
         """The weights that training updates by other means than gradients."""
         frozen = {
@@ -370,6 +395,12 @@ class SaliencyGuidedModel(keras.Model):
         super().compile(optimizer, loss, *args, **kwargs)
         self._heads, self._losses_and_weights = described, losses
         self._stride = stride
+        self._one_pass = (
+            type(self).call is SaliencyGuidedModel.call
+            # What is computed again in the backward pass cannot be kept.
+            and getattr(self, "_remat_mode", None) is None
+            and one_pass.pays(self.model)
+        )
 
     def compile_from_config(self, config):
         # Keras leaves this to models with a `compile` of their own.

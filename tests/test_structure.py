@@ -19,6 +19,7 @@ FLOORS = [
     "divergences",
     "masking",
     "heads",
+    "one_pass",
     "predicting",
     "attribution",
     "evaluation",
