@@ -57,10 +57,12 @@ def test_exactly_the_k_lowest(dtype, shape, data):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+# Rows that fall into equal blocks, and rows that do not.
+@pytest.mark.parametrize(("length", "repeats"), [(64, 20), (61, 17)])
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
-def test_exactly_the_k_lowest_of_long_rows(dtype, data):
-    check_random_rows(dtype, (2, 64), 20, data)
+def test_exactly_the_k_lowest_of_long_rows(dtype, length, repeats, data):
+    check_random_rows(dtype, (2, length), repeats, data)
 
 
 def check_random_rows(dtype, shape, repeats, data):

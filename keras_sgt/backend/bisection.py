@@ -58,8 +58,10 @@ def _first(marked, count):
 def _bisect(values, k, start, bits):
     """The largest integer with at most `k` of each row below it."""
     n = values.shape[1]
-    if n is not None and n <= _FIELD:
-        return _bisect_by_quarters(values, k, start, bits)
+    blocks = n and _blocks(n)
+    if blocks:
+        in_blocks = ops.reshape(values, (-1, blocks, n // blocks))
+        return _bisect_by_quarters(in_blocks, k, start, bits)
 
     def halve(i, low):
         middle = low + _power_of_two(bits - 1 - i, low)
@@ -68,20 +70,31 @@ def _bisect(values, k, start, bits):
     return ops.fori_loop(0, bits, halve, start)
 
 
+def _blocks(n):
+    """Into how many equal blocks of at most `_FIELD` a row of `n` falls.
+
+    `None` where they would be so short that they save nothing.
+    """
+    fewest = -(-n // _FIELD)
+    return next((d for d in range(fewest, 4 * fewest) if n % d == 0), None)
+
+
 def _bisect_by_quarters(values, k, start, bits):
-    """Two bits a pass: short rows' three counts fit in one integer."""
+    """Two bits a pass: three counts of a block fit in one integer."""
     passes = (bits + 1) // 2
 
     def quarter(i, low):
         step = _power_of_two(2 * (passes - 1 - i), low)
         packed = ops.zeros_like(values, dtype="int32")
         for j in range(3):
-            below = ops.cast(values < low + (j + 1) * step, "int32")
+            middle = ops.expand_dims(low + (j + 1) * step, axis=2)
+            below = ops.cast(values < middle, "int32")
             packed = packed + ops.left_shift(below, j * _FIELD_BITS)
-        packed = ops.sum(packed, axis=1, keepdims=True)
+        packed = ops.sum(packed, axis=2)
         for j in range(3):
-            counted = ops.right_shift(packed, j * _FIELD_BITS)
-            enough = ops.bitwise_and(counted, _FIELD) <= k
+            counts = ops.right_shift(packed, j * _FIELD_BITS)
+            counts = ops.bitwise_and(counts, _FIELD)
+            enough = ops.sum(counts, axis=1, keepdims=True) <= k
             low = low + ops.where(enough, step, 0)
         return low
 
