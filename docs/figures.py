@@ -1,5 +1,6 @@
 """The figures of docs/results.md."""
 
+import fractions
 import statistics
 
 from runs import ARROWS, FOLDER, KINDS, METHODS, kinds_of, runs
@@ -24,6 +25,18 @@ PANELS = {  # what each setting is called on the axis, and in the table
         "1/2": "guided half",
         "1": "guided",
     },
+}
+SHARES = {
+    "1/16": "guided sixteenth",
+    "1/8": "guided eighth",
+    "1/4": "guided quarter",
+    "1/2": "guided half",
+    "1": "guided",
+}
+KEPT = {  # of each task of examples/economy.py
+    "mnist": ("accuracy", "drop_auc", "mass_on_object"),
+    "fashion_mnist": ("accuracy", "drop_auc", "mass_on_object"),
+    "middle gaussian": ("accuracy", "diff_aup", "diff_aur"),
 }
 SENSITIVE = ("accuracy", "drop_auc", "mass_on_object")
 
@@ -82,6 +95,72 @@ def sensitivity():
     axes[1, 0].legend(frameon=False, fontsize=9, loc="center left")
     plot.savefig(FOLDER / "sensitivity.png", dpi=90)
     plt.close(plot)
+
+
+def shares():
+    """What shares of each batch keep: a row for each task."""
+    found = {task: shares_of(task) for task in KEPT}
+    found = {task: rows for task, rows in found.items() if rows}
+    if not found:
+        return
+    import matplotlib.pyplot as plt
+
+    plot, axes = plt.subplots(
+        *(len(found), 3),
+        figsize=(10, 2.6 * len(found)),
+        layout="constrained",
+        squeeze=False,
+    )
+    for line, (task, rows) in zip(axes, found.items()):
+        line[0].set_ylabel(task)
+        for axis, measure in zip(line, KEPT[task]):
+            share_lines(axis, rows, measure)
+            axis.set_title(ARROWS[measure], fontsize=10)
+            axis.set_xticks(range(len(SHARES)), SHARES)
+            axis.grid(alpha=0.3)
+    axes[0, 0].legend(frameon=False, fontsize=8)
+    plot.supxlabel("share of each batch that is regularised", fontsize=10)
+    plot.savefig(FOLDER / "economy.png", dpi=90)
+    plt.close(plot)
+
+
+def shares_of(task):
+    """The lines of the study, if it was run for all shares."""
+    rows = [r for r in runs("economy*.csv") if r["task"] == task]
+    longest = max((int(r["epochs"]) for r in rows), default=0)
+    rows = [r for r in rows if int(r["epochs"]) == longest]
+    complete = set(SHARES.values()) <= {r["training"] for r in rows}
+    return rows if complete else []
+
+
+def part(share):
+    return float(fractions.Fraction(share))
+
+
+def share_lines(axis, rows, measure):
+    def numbers(training, weight=None):
+        return [
+            float(r[measure])
+            for r in rows
+            if r["training"] == training
+            and (weight is None or float(r["kl_weight"]) == weight)
+        ]
+
+    plain = statistics.mean(numbers("traditional"))
+    axis.axhline(plain, color="gray", linestyle=":", label="traditional")
+    weights = {"λ kept": lambda share: 1.0, "λ times the share": part}
+    for (label, weight), style in zip(weights.items(), ("o-", "s--")):
+        values = [numbers(SHARES[at], weight(at)) for at in SHARES]
+        places = [i for i, v in enumerate(values) if v]
+        values = [v for v in values if v]
+        axis.errorbar(
+            places,
+            [statistics.mean(v) for v in values],
+            [statistics.stdev(v) if len(v) > 1 else 0 for v in values],
+            fmt=style,
+            capsize=3,
+            label=label,
+        )
 
 
 def curves(task):

@@ -1,5 +1,6 @@
 """What is kept of guided training where it costs less."""
 
+import figures
 from runs import ARROWS, circumstances, runs, spread, table, values
 
 TASKS = {
@@ -74,4 +75,10 @@ def section():
         "as long as the fine-tuned. What an epoch costs is in "
         "[performance.md](performance.md); these ran beside other work."
     )
+    if any(figures.shares_of(task) for task in TASKS):
+        start += (
+            "\n\n![Accuracy and relevance by the share of each batch that is "
+            "regularised, with λ as it is and with λ times the share]"
+            "(results/economy.png)"
+        )
     return "\n\n".join(["## What is kept where it costs less", start, *parts])

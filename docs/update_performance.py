@@ -8,6 +8,7 @@ them is computed here. Backends without results are left out.
 
 import json
 import pathlib
+import statistics
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -138,14 +139,31 @@ def verdict(found):
             if share(rows, "masking") > FEW:
                 masking.append(f"{which} ({share(rows, 'masking'):.1%})")
     total = sum(len(networks(result)) for result in found)
-    return "\n".join(
-        f"- {text}, but for {len(names)} of {total}: {', '.join(names)}."
-        if names
-        else f"- {text}: in all {total} cases."
-        for text, names in (
-            (f"Guided at most {TOLERATED} times its limit", over),
-            (f"A quarter of each batch at most {CHEAP} × plain", dear),
-            (f"Masking at most {FEW:.0%} of a guided step", masking),
+    quarters = [
+        rows["guided, batch_fraction=1/4"]["times_plain"]
+        for result in found
+        for rows in networks(result).values()
+    ]
+    trained_first = [(2 + quarter) / 3 for quarter in quarters]
+    recipe = (
+        "- Trained plainly, then guided in the last third of the steps on a "
+        "quarter of each batch (the README's recipe): all in all "
+        f"{statistics.median(trained_first):.2f} × plain training in the "
+        f"median of {total} cases, at most {max(trained_first):.2f} ×; "
+        "computed from the ratios below."
+    )
+    return (
+        recipe
+        + "\n"
+        + "\n".join(
+            f"- {text}, but for {len(names)} of {total}: {', '.join(names)}."
+            if names
+            else f"- {text}: in all {total} cases."
+            for text, names in (
+                (f"Guided at most {TOLERATED} times its limit", over),
+                (f"A quarter of each batch at most {CHEAP} × plain", dear),
+                (f"Masking at most {FEW:.0%} of a guided step", masking),
+            )
         )
     )
 
@@ -211,6 +229,40 @@ def steady():
     )
 
 
+def low_precision():
+    lines = []
+    for result in results("low_precision-*.json"):
+        for row in result["rows"]:
+            lines.append(
+                [
+                    f"{title(result)}, {row['network']}",
+                    *(
+                        f"{row[f'{part}_median_ms']:.1f} ms"
+                        for part in ("forward", "float32", "bfloat16")
+                    ),
+                    f"{row['agreement']:.1%}",
+                ]
+            )
+    if not lines:
+        return ""
+    return "\n\n".join(
+        [
+            "## Ranking in bfloat16",
+            "The saliency pass in float32 and in bfloat16, and how much of the "
+            "lowest half is the same "
+            "([benchmarks/low_precision.py](../benchmarks/low_precision.py)). "
+            "It is not used: in float32 the saliency pass goes on from the "
+            "forward pass that training needs anyway, as far as both are the "
+            "same function, and bfloat16 would compute that part twice. Where "
+            "the whole model trains in `mixed_bfloat16`, its ranking does too.",
+            table(
+                ["", "forward", "saliency, float32", "bfloat16", "same half"],
+                lines,
+            ),
+        ]
+    )
+
+
 def selection():
     lines = []
     for result in results("selection-*.json"):
@@ -251,9 +303,10 @@ def page():
         "plain step itself, the saliency pass, and forward and backward for "
         "the masked batch, each measured by itself in the same process. A step "
         "can be below it, where it computes once what the passes have in "
-        "common. *Masking* (ranking, selection, random numbers, replacement) "
-        "and *divergence* are shares of the guided step. The networks are "
-        "those of `examples/networks.py`, with the batch size.",
+        "common, or where clean and masked samples go through in one pass "
+        "(recurrent networks). *Masking* (ranking, selection, random numbers, "
+        "replacement) and *divergence* are shares of the guided step. The "
+        "networks are those of `examples/networks.py`, with the batch size.",
         verdict(found),
     ]
     for result in found:
@@ -263,7 +316,7 @@ def page():
             f"`KERAS_BACKEND={result['backend']} python benchmarks/run.py "
             f"--rounds {result['rounds']} --seconds {result['seconds']}{keep}`"
         )
-    parts += [direct(found), steady(), selection()]
+    parts += [direct(found), steady(), low_precision(), selection()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

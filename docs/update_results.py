@@ -239,5 +239,6 @@ if __name__ == "__main__":
     for task in ("mnist", "fashion_mnist", "null_blocks"):
         figures.curves(task)
     figures.sensitivity()
+    figures.shares()
     PAGE.write_text(page())
     print(f"wrote {PAGE.name}")
