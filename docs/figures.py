@@ -33,10 +33,10 @@ SHARES = {
     "1/2": "guided half",
     "1": "guided",
 }
-KEPT = {  # of each task of examples/economy.py
-    "mnist": ("accuracy", "drop_auc", "mass_on_object"),
-    "fashion_mnist": ("accuracy", "drop_auc", "mass_on_object"),
-    "middle gaussian": ("accuracy", "diff_aup", "diff_aur"),
+KEPT = {  # of each task of examples/economy.py: its name, and measures
+    "mnist": ("MNIST", "drop_auc", "mass_on_object"),
+    "fashion_mnist": ("Fashion-MNIST", "drop_auc", "mass_on_object"),
+    "middle gaussian": ("time series", "diff_aup", "diff_aur"),
 }
 SENSITIVE = ("accuracy", "drop_auc", "mass_on_object")
 
@@ -112,8 +112,9 @@ def shares():
         squeeze=False,
     )
     for line, (task, rows) in zip(axes, found.items()):
-        line[0].set_ylabel(task)
-        for axis, measure in zip(line, KEPT[task]):
+        name, *measures = KEPT[task]
+        line[0].set_ylabel(name)
+        for axis, measure in zip(line, ["accuracy", *measures]):
             share_lines(axis, rows, measure)
             axis.set_title(ARROWS[measure], fontsize=10)
             axis.set_xticks(range(len(SHARES)), SHARES)
