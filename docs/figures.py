@@ -1,10 +1,18 @@
 """The figures of docs/results.md."""
 
-import fractions
+import math
 import statistics
+from fractions import Fraction
 
-from runs import ARROWS, FOLDER, KINDS, METHODS, kinds_of, runs
+from runs import ARROWS, FOLDER, KINDS, METHODS, kinds_of, runs, values
 
+SHARES = {
+    "1/16": "guided sixteenth",
+    "1/8": "guided eighth",
+    "1/4": "guided quarter",
+    "1/2": "guided half",
+    "1": "guided",
+}
 PANELS = {  # what each setting is called on the axis, and in the table
     "mask fraction": {
         "0.25": "mask fraction 0.25",
@@ -19,19 +27,7 @@ PANELS = {  # what each setting is called on the axis, and in the table
         "absolute": "guided absolute",
         "random": "random mask",
     },
-    "batch fraction": {
-        "1/8": "guided eighth",
-        "1/4": "guided quarter",
-        "1/2": "guided half",
-        "1": "guided",
-    },
-}
-SHARES = {
-    "1/16": "guided sixteenth",
-    "1/8": "guided eighth",
-    "1/4": "guided quarter",
-    "1/2": "guided half",
-    "1": "guided",
+    "batch fraction": {at: SHARES[at] for at in ("1/8", "1/4", "1/2", "1")},
 }
 KEPT = {  # of each task of examples/economy.py: its name, and measures
     "mnist": ("MNIST", "drop_auc", "mass_on_object"),
@@ -134,30 +130,21 @@ def shares_of(task):
     return rows if complete else []
 
 
-def part(share):
-    return float(fractions.Fraction(share))
-
-
 def share_lines(axis, rows, measure):
-    def numbers(training, weight=None):
-        return [
-            float(r[measure])
-            for r in rows
-            if r["training"] == training
-            and (weight is None or float(r["kl_weight"]) == weight)
-        ]
-
-    plain = statistics.mean(numbers("traditional"))
+    plain = statistics.mean(values(rows, measure, training="traditional"))
     axis.axhline(plain, color="gray", linestyle=":", label="traditional")
-    weights = {"λ kept": lambda share: 1.0, "λ times the share": part}
+    weights = {"λ kept": lambda share: 1, "λ times the share": Fraction}
     for (label, weight), style in zip(weights.items(), ("o-", "s--")):
-        values = [numbers(SHARES[at], weight(at)) for at in SHARES]
-        places = [i for i, v in enumerate(values) if v]
-        values = [v for v in values if v]
+        found = [
+            values(
+                rows, measure, training=name, kl_weight=f"{float(weight(at)):g}"
+            )
+            for at, name in SHARES.items()
+        ]
         axis.errorbar(
-            places,
-            [statistics.mean(v) for v in values],
-            [statistics.stdev(v) if len(v) > 1 else 0 for v in values],
+            range(len(SHARES)),
+            [statistics.mean(v) if v else math.nan for v in found],
+            [statistics.stdev(v) if len(v) > 1 else 0 for v in found],
             fmt=style,
             capsize=3,
             label=label,

@@ -152,20 +152,17 @@ def verdict(found):
         f"median of {total} cases, at most {max(trained_first):.2f} ×; "
         "computed from the ratios below."
     )
-    return (
-        recipe
-        + "\n"
-        + "\n".join(
-            f"- {text}, but for {len(names)} of {total}: {', '.join(names)}."
-            if names
-            else f"- {text}: in all {total} cases."
-            for text, names in (
-                (f"Guided at most {TOLERATED} times its limit", over),
-                (f"A quarter of each batch at most {CHEAP} × plain", dear),
-                (f"Masking at most {FEW:.0%} of a guided step", masking),
-            )
+    kept_or_not = (
+        f"- {text}, but for {len(names)} of {total}: {', '.join(names)}."
+        if names
+        else f"- {text}: in all {total} cases."
+        for text, names in (
+            (f"Guided at most {TOLERATED} times its limit", over),
+            (f"A quarter of each batch at most {CHEAP} × plain", dear),
+            (f"Masking at most {FEW:.0%} of a guided step", masking),
         )
     )
+    return "\n".join([recipe, *kept_or_not])
 
 
 def direct(found):
