@@ -39,6 +39,7 @@ TRAININGS = {
     "guided, batch_fraction=1/2": {"batch_fraction": 1 / 2},
     "guided, batch_fraction=1/4": {"batch_fraction": 1 / 4},
     "guided, batch_fraction=1/8": {"batch_fraction": 1 / 8},
+    "guided, step_fraction=1/4": {"step_fraction": 1 / 4},
 }
 
 
@@ -109,7 +110,8 @@ def measured(name, workload, args):
 
     first = {kind: _seconds(fit, t, x, y) for kind, t in trainers.items()}
     plain = min(_seconds(fit, trainers["plain"], x, y) for _ in range(3))
-    steps = max(2, min(20, round(args.seconds / plain)))
+    # Of four, where one of four is guided.
+    steps = 4 * max(1, min(5, round(args.seconds / plain / 4)))
     model = workload.trainer("plain")
     parts = passes.of(model, workload.masking(), x, y)
     x, y = workload.data(steps)

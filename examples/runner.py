@@ -30,6 +30,7 @@ class Guiding:
 
     ranking: str = "signed"
     batch_fraction: float = 1.0
+    step_fraction: float = 1.0
     last_epochs: bool = False
 
 
@@ -42,8 +43,10 @@ TRAININGS = {
     "guided quarter": Guiding(batch_fraction=1 / 4),
     "guided eighth": Guiding(batch_fraction=1 / 8),
     "guided sixteenth": Guiding(batch_fraction=1 / 16),
+    "guided every 4th step": Guiding(step_fraction=1 / 4),
     "fine-tuned": Guiding(last_epochs=True),
     "fine-tuned quarter": Guiding(batch_fraction=1 / 4, last_epochs=True),
+    "fine-tuned every 4th step": Guiding(step_fraction=1 / 4, last_epochs=True),
     "fine-tuned random mask": Guiding("random", last_epochs=True),
 }
 SETTINGS = (
@@ -127,6 +130,7 @@ class Training:
             kl_weight=self._args.kl_weight,
             masking=self._masking(self._guiding.ranking),
             batch_fraction=self._guiding.batch_fraction,
+            step_fraction=self._guiding.step_fraction,
         )
 
     def _callbacks(self):

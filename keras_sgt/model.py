@@ -109,6 +109,13 @@ class SaliencyGuidedModel(keras.Model):
             statistics of batch normalisation too, after the clean one, as in
             the authors' code. Without it predictions were more accurate
             (benchmarks/batch_normalisation.py). Defaults to `False`.
+        step_fraction: 1 or 1/2, 1/3, 1/4, ...: the share of the training steps
+            that are guided, the first and every n-th after it; the others are
+            plain training. The divergence weighs n times as much in them, so
+            that `kl_weight` weighs it as before over all. Cheaper than a share
+            of each batch where many small operations cost (recurrent and small
+            networks). With `steps_per_execution`, whole executions are guided
+            or not. Defaults to `1.0`.
 
     Raises:
         ValueError: for arguments out of their range, at construction; in
@@ -144,6 +151,7 @@ class SaliencyGuidedModel(keras.Model):
         name=None,
         *,
         masked_statistics=False,
+        step_fraction=1.0,
         **kwargs,
     ):
         if "inputs" in kwargs or "outputs" in kwargs:
@@ -170,9 +178,11 @@ class SaliencyGuidedModel(keras.Model):
         self.saliency_target = saliency_target
         self.batch_fraction = batch_fraction
         self.masked_statistics = masked_statistics
+        self.step_fraction = step_fraction
         self.seed = seed
         self._class_weighted = False
-        self._stride = _stride(batch_fraction)  # fixed by `compile`
+        self._stride, self._step_stride = self._shares()  # fixed by `compile`
+        self._guides = True  # whether the step under way is a guided one
         self._one_pass = False
         self._kl_weight = _Setting(_checked_weight(kl_weight))
         self._mask_fraction = _Setting(_checked_fraction(mask_fraction))
@@ -200,6 +210,8 @@ class SaliencyGuidedModel(keras.Model):
     def train_step(self, *args):
         if self.kl_weight == 0:
             return _without(self._divergence_tracker, super().train_step(*args))
+        if not self._guides:
+            return super().train_step(*args)
         *state, data = args  # on JAX, the values of all variables come first
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         # Once, so that both passes are given the same tensors.
@@ -215,9 +227,25 @@ class SaliencyGuidedModel(keras.Model):
                 _masked_batch.reset(token)
 
     def make_train_function(self, force=False):
-        if self.train_function is None or force:
-            super().make_train_function(force)
-            self.train_function = backend.keep_state(self, self.train_function)
+        if self.train_function is not None and not force:
+            return
+        alternates = self._step_stride > 1 and self.kl_weight > 0
+        programs = []  # the guided one, and the plain one where there are both
+        for _ in range(1 + alternates):
+            # JAX would take the trace of one method for that of another.
+            with backend.replaced(self, "train_step", functools.partial):
+                super().make_train_function(force=True)
+            programs.append(backend.keep_state(self, self.train_function))
+        self._guides, steps = True, 0
+
+        def train(*args):
+            nonlocal steps
+            self._guides = steps % self._step_stride == 0
+            outcome = programs[0 if self._guides else 1](*args)
+            steps += 1  # not where the data has ended instead
+            return outcome
+
+        self.train_function = train if alternates else programs[0]
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -248,7 +276,7 @@ class SaliencyGuidedModel(keras.Model):
         weight = self._kl_weight.in_step()
         if backend.TRACED:
             weight = ops.cast(weight, divergence.dtype)
-        return loss + weight * divergence
+        return loss + self._step_stride * weight * divergence
 
     def test_step(self, *args):
         return _without(self._divergence_tracker, super().test_step(*args))
@@ -387,20 +415,24 @@ class SaliencyGuidedModel(keras.Model):
         _check_stateless(self)
         heads.check_softmax(self)
         self.masking.check(self)
-        stride = _stride(self.batch_fraction)
+        shares = self._shares()
         loss_weights = args[0] if args else kwargs.get("loss_weights")
         # Keras keeps the loss of an earlier `compile`.
         losses = (self.loss if loss is None else loss, loss_weights)
         described = self._heads_of(*losses, required=self.kl_weight > 0)
         super().compile(optimizer, loss, *args, **kwargs)
         self._heads, self._losses_and_weights = described, losses
-        self._stride = stride
+        self._stride, self._step_stride = shares
         self._one_pass = (
             type(self).call is SaliencyGuidedModel.call
             # What is computed again in the backward pass cannot be kept.
             and getattr(self, "_remat_mode", None) is None
             and one_pass.pays(self.model)
         )
+
+    def _shares(self):
+        names = ("batch_fraction", "step_fraction")
+        return [_stride(name, getattr(self, name)) for name in names]
 
     def compile_from_config(self, config):
         # Keras leaves this to models with a `compile` of their own.
@@ -469,6 +501,7 @@ class SaliencyGuidedModel(keras.Model):
             "saliency_target": self.saliency_target,
             "batch_fraction": self.batch_fraction,
             "masked_statistics": self.masked_statistics,
+            "step_fraction": self.step_fraction,
             "dtype": self.dtype_policy,
         }
         return {
@@ -586,14 +619,18 @@ def _checked_weight(value):
     return float(value)
 
 
-def _stride(batch_fraction):
-    if _is_number(batch_fraction) and 0 < batch_fraction <= 1:
-        stride = round(1 / batch_fraction)
-        if math.isclose(stride * batch_fraction, 1, rel_tol=1e-6):
+def _stride(name, fraction):
+    if _is_number(fraction) and 0 < fraction <= 1:
+        stride = round(1 / fraction)
+        if math.isclose(stride * fraction, 1, rel_tol=1e-6):
             return stride
+    what = {
+        "batch_fraction": "the share of each batch that is regularised",
+        "step_fraction": "the share of the training steps that are guided",
+    }
     raise ValueError(
-        "`batch_fraction` has to be 1 or 1/2, 1/3, 1/4 and so on: the share of "
-        f"each batch that is regularised. Received: {batch_fraction!r}"
+        f"`{name}` has to be 1 or 1/2, 1/3, 1/4 and so on: {what[name]}. "
+        f"Received: {name}={fraction!r}"
     )
 
 

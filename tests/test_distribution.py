@@ -14,14 +14,14 @@ import keras
 import keras_sgt
 from keras import layers
 
-def train(batch_fraction, normalised=False):
+def train(batch_fraction, normalised=False, step_fraction=1.0):
     keras.utils.set_random_seed(0)
     hidden = [layers.Dense(5, activation="tanh")]
     if normalised:
         hidden.append(layers.BatchNormalization())
     model = keras.Sequential([keras.Input((8,)), *hidden, layers.Dense(3)])
     guided = keras_sgt.SaliencyGuidedModel(
-        model, batch_fraction=batch_fraction,
+        model, batch_fraction=batch_fraction, step_fraction=step_fraction,
         masking=keras_sgt.masking.FeatureMasking(
             replacement=keras_sgt.masking.Mean(per="sample")
         ),
@@ -55,15 +55,17 @@ assert strategy.num_replicas_in_sync == 2
 alone = train(1.0)
 with strategy.scope():
     together = train(1.0)
+    every_second = train(1.0, step_fraction=0.5)
     normalised = train(1.0, normalised=True)
 compare(alone, together)
+compare(train(1.0, step_fraction=0.5), every_second)
 # Each replica normalises its own part of the batch.
 assert all(np.isfinite(values).all() for values in normalised)
 """,
     "jax": """
 import jax
 assert len(jax.devices()) == 2
-runs = [(1.0, False), (0.25, False), (1.0, True)]
+runs = [(1.0, False), (0.25, False), (1.0, True), (1.0, False, 0.5)]
 alone = [train(*run) for run in runs]
 keras.distribution.set_distribution(
     keras.distribution.DataParallel(devices=keras.distribution.list_devices())

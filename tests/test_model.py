@@ -351,6 +351,15 @@ class TestTraces:
         assert masked == [60 * int(64 * fraction)]
         assert guided.mask_fraction == fraction
 
+    def test_zero_weight_is_another_program(self, images):
+        guided = compiled(network())
+        held = []
+        for weight in (1, 0, 1):
+            guided.kl_weight = weight
+            logs = guided.train_on_batch(*images, return_dict=True)
+            assert ("divergence" in logs) == (weight > 0)
+            held.append(guided.train_function)  # as other code might
+
 
 class TestBatchFraction:
     def test_masks_an_evenly_strided_share(self, images):
@@ -370,6 +379,139 @@ class TestBatchFraction:
         guided.compile("sgd", CROSSENTROPY, run_eagerly=True)
         guided.train_on_batch(x[:20], y[:20])
         np.testing.assert_array_equal(seen[0], x[:20:3])
+
+
+class First(keras_sgt.masking.Replacement):
+    """Notes the first value of each batch that is masked."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def call(self, inputs, mask, saliency):
+        self.seen.append(float(ops.convert_to_numpy(inputs).flat[0]))
+        return ops.zeros_like(inputs)
+
+
+class TestStepFraction:
+    @pytest.mark.parametrize("kind", ["arrays", "generator"])
+    def test_every_third_step_is_guided(self, images, kind):
+        x, y = images
+        first = First()
+        guided = compiled(
+            network(),
+            step_fraction=1 / 3,
+            masking=keras_sgt.masking.FeatureMasking(replacement=first),
+        )
+        guided.compile("sgd", CROSSENTROPY, run_eagerly=True)
+        options = {"verbose": 0}
+        if kind == "arrays":
+            guided.fit(x, y, batch_size=15, epochs=2, shuffle=False, **options)
+            steps = [0, 3, 2]  # of 4 in each epoch
+        else:  # of which nobody knows where it ends
+            for _ in range(2):
+                batches = ((x[i : i + 15], y[i : i + 15]) for i in (0, 15, 30))
+                guided.fit(batches, **options)
+            steps = [0, 0]
+        assert first.seen == [x[15 * step].flat[0] for step in steps]
+
+    def test_steps_between_are_those_of_keras(self, images):
+        """And the guided one weighs the divergence for both."""
+        x, y = images
+
+        def trained(in_two, **options):
+            keras.utils.set_random_seed(0)
+            model = keras.Sequential([layers.Flatten(), layers.Dense(4)])
+            model.build((None, 8, 8, 1))
+            masking = keras_sgt.masking.FeatureMasking(
+                replacement=keras_sgt.masking.Constant(0)
+            )
+            guided = keras_sgt.SaliencyGuidedModel(
+                model, masking=masking, **options
+            )
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            halves = (x[:30], y[:30]), (x[30:], y[30:])
+            guided.compile(keras.optimizers.SGD(0.1), loss)
+            if in_two:
+                guided.train_on_batch(*halves[0])
+                model.compile(keras.optimizers.SGD(0.1), loss)
+                model.train_on_batch(*halves[1])
+            else:
+                guided.fit(x, y, batch_size=30, shuffle=False, verbose=0)
+            return model.get_weights()
+
+        found = trained(False, step_fraction=1 / 2, kl_weight=0.4)
+        expected = trained(True, kl_weight=0.8)
+        for a, b in zip(found, expected):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+    def test_logs_the_divergence_in_every_step(self, images):
+        class Names(keras.callbacks.Callback):
+            def on_train_begin(self, logs=None):
+                self.seen = []
+
+            def on_train_batch_end(self, batch, logs=None):
+                self.seen.append(set(logs))
+
+        names = Names()
+        guided = compiled(network(), step_fraction=1 / 4)
+        history = guided.fit(
+            *images, batch_size=10, verbose=0, callbacks=[names]
+        ).history
+        assert names.seen == [{"loss", "accuracy", "divergence"}] * 6
+        assert history["divergence"][0] > 0
+
+    @pytest.mark.skipif(BACKEND == "torch", reason="PyTorch does not trace")
+    def test_one_trace_a_shape(self, images):
+        replacement = Counting()
+        guided = compiled(
+            network(),
+            step_fraction=1 / 2,
+            masking=keras_sgt.masking.FeatureMasking(replacement=replacement),
+        )
+        for _ in range(2):
+            guided.fit(*images, batch_size=16, epochs=3, verbose=0)
+        assert replacement.calls <= 2  # 16 samples, and the last 12
+
+    def test_every_step_again_after_the_next_compile(self, images):
+        first = First()
+        guided = compiled(
+            network(),
+            step_fraction=1 / 2,
+            masking=keras_sgt.masking.FeatureMasking(replacement=first),
+        )
+        eagerly = {"run_eagerly": True}
+        guided.compile("sgd", CROSSENTROPY, **eagerly)
+        guided.fit(*images, batch_size=30, verbose=0)
+        guided.step_fraction = 1.0
+        guided.fit(*images, batch_size=30, verbose=0)
+        assert len(first.seen) == 2
+        guided.compile("sgd", CROSSENTROPY, **eagerly)
+        guided.fit(*images, batch_size=30, verbose=0)
+        assert len(first.seen) == 4
+
+    def test_plainly_and_back(self, images):
+        first = First()
+        guided = compiled(
+            network(),
+            step_fraction=1 / 2,
+            masking=keras_sgt.masking.FeatureMasking(replacement=first),
+        )
+        guided.compile("sgd", CROSSENTROPY, run_eagerly=True)
+        for weight, masked in ((1, 1), (0, 1), (1, 2)):
+            guided.kl_weight = weight
+            logs = guided.fit(*images, batch_size=30, verbose=0).history
+            assert len(first.seen) == masked
+            assert ("divergence" in logs) == (weight > 0)
+
+    @pytest.mark.skipif(BACKEND == "torch", reason="refused by Keras")
+    def test_whole_executions(self, images):
+        """Several steps in a call of Keras's."""
+        guided = compiled(network(), step_fraction=1 / 2)
+        guided.compile("sgd", CROSSENTROPY, steps_per_execution=2)
+        history = guided.fit(*images, batch_size=15, verbose=0).history
+        assert history["divergence"][0] > 0
+        assert int(guided.optimizer.iterations) == 4
 
 
 class TestThreeWaysIn:
@@ -552,6 +694,7 @@ class TestSaliency:
         ({"kl_weight": float("inf")}, "kl_weight=inf"),
         ({"batch_fraction": 0}, "batch_fraction"),
         ({"batch_fraction": 0.3}, "1/2, 1/3"),
+        ({"step_fraction": 1.5}, "step_fraction=1.5"),
         ({"divergence": "kl"}, "keras_sgt.divergences"),
         ({"saliency_target": "class"}, "'prediction'"),
         ({"masking": "signed"}, "FeatureMasking"),

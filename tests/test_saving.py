@@ -64,7 +64,12 @@ def trained(images, build=network, **options):
 def test_restores_everything_and_trains_on(images, build, tmp_path):
     x, y = images
     guided = trained(
-        images, build, mask_fraction=0.3, kl_weight=0.7, batch_fraction=0.5
+        images,
+        build,
+        mask_fraction=0.3,
+        kl_weight=0.7,
+        batch_fraction=0.5,
+        step_fraction=1 / 3,
     )
     guided.mask_fraction = 0.1
     guided.save(tmp_path / "guided.keras")
@@ -73,6 +78,7 @@ def test_restores_everything_and_trains_on(images, build, tmp_path):
     assert restored.mask_fraction == 0.1
     assert restored.kl_weight == 0.7
     assert restored.batch_fraction == 0.5
+    assert restored.step_fraction == 1 / 3
     assert restored.masking.ranking == "absolute"
     assert restored.masking.channel_axis is None
     assert isinstance(restored.masking.replacement, Zeros)
