@@ -20,7 +20,16 @@ RESULTS = ROOT / "benchmarks" / "results"
 TOLERATED = 1.05  # times the limit
 CHEAP = 1.35  # times plain training
 FEW = 0.05  # of a guided step
-SHARES = ("1/2", "1/4", "1/8")
+SHARES = {
+    "guided, batch_fraction=1/2": "1/2 of each batch",
+    "guided, batch_fraction=1/4": "1/4 of each batch",
+    "guided, batch_fraction=1/8": "1/8 of each batch",
+    "guided, step_fraction=1/4": "1/4 of the steps",
+}
+QUARTERS = {
+    "guided, batch_fraction=1/4": "a quarter of each batch",
+    "guided, step_fraction=1/4": "a quarter of the steps",
+}
 
 
 def results(pattern):
@@ -68,16 +77,13 @@ def times(row):
 def steps(result):
     lines = []
     for name, rows in networks(result).items():
-        economical = [
-            times(rows[f"guided, batch_fraction={part}"]) for part in SHARES
-        ]
         lines.append(
             [
                 name,
                 f"{rows['plain']['median_ms']:.1f} ms",
                 times(rows["guided"]),
                 f"{limit(rows):.2f}",
-                *economical,
+                *(times(rows[share]) for share in SHARES),
                 f"{rows['guided, kl_weight=0']['times_plain']:.2f}",
                 f"{share(rows, 'masking'):.1%}",
                 f"{share(rows, 'divergence'):.1%}",
@@ -88,7 +94,7 @@ def steps(result):
         "plain step",
         "guided / plain",
         "limit",
-        *(f"{part} of each batch" for part in SHARES),
+        *SHARES.values(),
         "kl_weight=0",
         "masking",
         "divergence",
@@ -126,43 +132,56 @@ def memory(rows):
 
 def verdict(found):
     """For which networks and backends the limits are kept, counted."""
-    over, dear, masking = [], [], []
+    over, masking = [], []
+    dear = {quarter: [] for quarter in QUARTERS}
     for result in found:
         for name, rows in networks(result).items():
             which = f"{name} on {title(result)}"
             ratio = rows["guided"]["times_plain"] / limit(rows)
             if ratio > TOLERATED:
                 over.append(f"{which} ({ratio:.2f} × the limit)")
-            quarter = rows["guided, batch_fraction=1/4"]["times_plain"]
-            if quarter > CHEAP:
-                dear.append(f"{which} ({quarter:.2f})")
+            for quarter, names in dear.items():
+                if rows[quarter]["times_plain"] > CHEAP:
+                    names.append(
+                        f"{which} ({rows[quarter]['times_plain']:.2f})"
+                    )
             if share(rows, "masking") > FEW:
                 masking.append(f"{which} ({share(rows, 'masking'):.1%})")
     total = sum(len(networks(result)) for result in found)
-    quarters = [
-        rows["guided, batch_fraction=1/4"]["times_plain"]
-        for result in found
-        for rows in networks(result).values()
-    ]
-    trained_first = [(2 + quarter) / 3 for quarter in quarters]
-    recipe = (
-        "- Trained plainly, then guided in the last third of the steps on a "
-        "quarter of each batch (the README's recipe): all in all "
-        f"{statistics.median(trained_first):.2f} × plain training in the "
-        f"median of {total} cases, at most {max(trained_first):.2f} ×; "
-        "computed from the ratios below."
-    )
     kept_or_not = (
         f"- {text}, but for {len(names)} of {total}: {', '.join(names)}."
         if names
         else f"- {text}: in all {total} cases."
         for text, names in (
             (f"Guided at most {TOLERATED} times its limit", over),
-            (f"A quarter of each batch at most {CHEAP} × plain", dear),
+            *(
+                (f"{QUARTERS[quarter].capitalize()} at most {CHEAP} × plain", n)
+                for quarter, n in dear.items()
+            ),
             (f"Masking at most {FEW:.0%} of a guided step", masking),
         )
     )
-    return "\n".join([recipe, *kept_or_not])
+    return "\n".join([recipe(found), *kept_or_not])
+
+
+def recipe(found):
+    """What the README's costs in all, computed from what its parts cost."""
+    prices = []
+    for quarter, name in QUARTERS.items():
+        whole = [
+            (2 + rows[quarter]["times_plain"]) / 3
+            for result in found
+            for rows in networks(result).values()
+        ]
+        prices.append(
+            f"with {name} {statistics.median(whole):.2f} × plain training in "
+            f"the median of {len(whole)} cases, at most {max(whole):.2f} ×"
+        )
+    return (
+        "- Trained plainly, then guided in the last third of the steps (the "
+        f"README's recipe): all in all, {'; '.join(prices)}. Computed from the "
+        "ratios below."
+    )
 
 
 def direct(found):
