@@ -31,7 +31,6 @@ PANELS = {  # what each setting is called on the axis, and in the table
 }
 KEPT = {  # of each task of examples/economy.py: its name, and measures
     "mnist": ("MNIST", "drop_auc", "mass_on_object"),
-    "fashion_mnist": ("Fashion-MNIST", "drop_auc", "mass_on_object"),
     "middle gaussian": ("time series", "diff_aup", "diff_aur"),
 }
 SENSITIVE = ("accuracy", "drop_auc", "mass_on_object")

@@ -71,8 +71,9 @@ def section():
         "those tried that lost at most half a point in validation, or else the "
         "best; the settings tried are listed with their one seed. *Guided "
         "half*, *quarter*, ...: that share of each batch is regularised, with "
-        "λ as it is and with λ times the share. Guided for fewer epochs: about "
-        "as long as the fine-tuned. What an epoch costs is in "
+        "λ as it is and with λ times the share. *Every 4th step*: whole "
+        "batches, with λ times four, and plain steps between. Guided for fewer "
+        "epochs: about as long as the fine-tuned. What an epoch costs is in "
         "[performance.md](performance.md); these ran beside other work."
     )
     if any(figures.shares_of(task) for task in TASKS):

@@ -52,7 +52,8 @@ SERIES = [
 TASKS = {
     "mnist": Task(images, ["--dataset", "mnist", *LARGE_BATCHES], 3, 1),
     "fashion_mnist": Task(
-        images, ["--dataset", "fashion_mnist", *LARGE_BATCHES], 3, 1
+        *(images, ["--dataset", "fashion_mnist", *LARGE_BATCHES], 3, 1),
+        shares=False,
     ),
     "series": Task(time_series, SERIES, 30, 10),
     "movies": Task(language, ["--dataset", "movies"], 5, 1, shares=False),
