@@ -6,12 +6,12 @@
 trains a network
 
 - plainly, with its last epochs guided: whole batches, a quarter of each, whole
-  batches in every fourth step with four times λ, and with the control that
-  masks blindly. λ and the learning rate of the guided epochs are chosen with
+  batches in every fourth or eighth step with four or eight times λ, and with
+  the control that masks blindly. λ and the learning rate of the guided epochs are chosen with
   the first seed: the strongest that loses at most half a point of accuracy in
   validation;
 - guided from the start: for as many epochs, and for about as long;
-- from the start in every fourth step;
+- from the start in every fourth or eighth step;
 - with 1, 1/2, 1/4, 1/8 and 1/16 of each batch regularised, with λ as it is and
   with λ times that share. (The divergence is a mean over the share: the same λ
   weighs each of fewer samples more.)
@@ -135,7 +135,7 @@ def main(argv=None):
     # A guided epoch takes about 2.3 plain ones.
     as_long = round((run.epochs + 1.3 * run.guided_epochs) / 2.3)
     run(["guided", "random mask"], epochs=as_long)
-    run(["guided", "guided every 4th step"])
+    run(["guided", "guided every 4th step", "guided every 8th step"])
     if run.task.shares:
         shares = {f"guided {name}": n for name, n in FRACTIONS.items()}
         run(list(shares))

@@ -44,9 +44,11 @@ TRAININGS = {
     "guided eighth": Guiding(batch_fraction=1 / 8),
     "guided sixteenth": Guiding(batch_fraction=1 / 16),
     "guided every 4th step": Guiding(step_fraction=1 / 4),
+    "guided every 8th step": Guiding(step_fraction=1 / 8),
     "fine-tuned": Guiding(last_epochs=True),
     "fine-tuned quarter": Guiding(batch_fraction=1 / 4, last_epochs=True),
     "fine-tuned every 4th step": Guiding(step_fraction=1 / 4, last_epochs=True),
+    "fine-tuned every 8th step": Guiding(step_fraction=1 / 8, last_epochs=True),
     "fine-tuned random mask": Guiding("random", last_epochs=True),
 }
 SETTINGS = (
