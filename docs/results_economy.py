@@ -71,8 +71,8 @@ def section():
         "those tried that lost at most half a point in validation, or else the "
         "best; the settings tried are listed with their one seed. *Guided "
         "half*, *quarter*, ...: that share of each batch is regularised, with "
-        "λ as it is and with λ times the share. *Every 4th*, *8th "
-        "step*: whole batches, λ times 4 or 8, and plain steps between. Guided for fewer "
+        "λ as it is and with λ times the share. *Every 4th*, *8th step*: whole "
+        "batches, λ times 4 or 8, and plain steps between. Guided for fewer "
         "epochs: about as long as the fine-tuned. What an epoch costs is in "
         "[performance.md](performance.md); these ran beside other work."
     )

@@ -7,9 +7,9 @@ trains a network
 
 - plainly, with its last epochs guided: whole batches, a quarter of each, whole
   batches in every fourth or eighth step with four or eight times λ, and with
-  the control that masks blindly. λ and the learning rate of the guided epochs are chosen with
-  the first seed: the strongest that loses at most half a point of accuracy in
-  validation;
+  the control that masks blindly. λ and the learning rate of the guided epochs
+  are chosen with the first seed: the strongest that loses at most half a point
+  of accuracy in validation;
 - guided from the start: for as many epochs, and for about as long;
 - from the start in every fourth or eighth step;
 - with 1, 1/2, 1/4, 1/8 and 1/16 of each batch regularised, with λ as it is and
