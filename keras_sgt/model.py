@@ -271,7 +271,7 @@ class SaliencyGuidedModel(keras.Model):
         )
         self._divergence_tracker.update_state(
             divergence * backend.replica_count(),
-            sample_weight=ops.shape(keras.tree.flatten(masked.inputs)[0])[0],
+            sample_weight=one_pass.samples(masked.inputs),
         )
         weight = self._kl_weight.in_step()
         if backend.TRACED:
@@ -308,7 +308,9 @@ class SaliencyGuidedModel(keras.Model):
         self._build(x)
         with keras.StatelessScope():
             masked = self._mask(x, y, None, state_mapping=[])
-        return keras.tree.map_structure(ops.convert_to_numpy, masked)
+        return keras.tree.map_structure(
+            lambda t: None if t is None else ops.convert_to_numpy(t), masked
+        )
 
     def _build(self, x):
         # On TensorFlow the first step builds: not to be done amid a gradient.
@@ -361,7 +363,9 @@ class SaliencyGuidedModel(keras.Model):
             self._mask_fraction.in_step(),
             **({} if counted is None else {"counted": counted}),
         )
-        return keras.tree.map_structure(ops.stop_gradient, masked)
+        return keras.tree.map_structure(
+            lambda t: None if t is None else ops.stop_gradient(t), masked
+        )
 
     def _score(self, inputs, y, sample_weight):
         with heads.recorded_logits(self) as logits_of:

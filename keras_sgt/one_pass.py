@@ -66,17 +66,25 @@ def predict(model, clean, masked):
     Returns:
         Tuple of the outputs for `clean` and for `masked`.
     """
-    both = keras.tree.map_structure(
-        lambda c, m: ops.concatenate([c, ops.cast(m, c.dtype)], axis=0),
-        clean,
-        masked,
-    )
+    both = keras.tree.map_structure(_one_after_the_other, clean, masked)
     outputs = model(both, training=True)
-    count = ops.shape(keras.tree.flatten(clean)[0])[0]
+    count = samples(clean)
     return tuple(
         keras.tree.map_structure(_Samples(part), outputs)
         for part in (slice(None, count), slice(count, None))
     )
+
+
+def samples(batch):
+    """The number of samples, of a nest of tensors and of `None`."""
+    first = next(t for t in keras.tree.flatten(batch) if t is not None)
+    return ops.shape(first)[0]
+
+
+def _one_after_the_other(clean, masked):
+    if clean is None:  # an optional input
+        return None
+    return ops.concatenate([clean, ops.cast(masked, clean.dtype)], axis=0)
 
 
 class _Samples(layers.Layer):

@@ -359,6 +359,43 @@ def per_step():
     ]
 
 
+class AddWhereGiven(layers.Layer):
+    def call(self, x, other=None):
+        return x if other is None else x + other
+
+
+class TestOptionalInputs:
+    """Which Keras is given `None` for."""
+
+    def model(self):
+        keras.utils.set_random_seed(0)
+        one = keras.Input((6,), name="one")
+        other = keras.Input((6,), name="other", optional=True)
+        return keras.Model(
+            [one, other], layers.Dense(3)(AddWhereGiven()(one, other))
+        )
+
+    @pytest.mark.parametrize("inputs", [None, ["0", "1"]])
+    def test_left_out(self, inputs):
+        x = np.random.default_rng(0).random((12, 6), dtype="float32")
+        y = np.arange(12) % 3
+        masking = keras_sgt.masking.FeatureMasking(
+            replacement=keras_sgt.masking.Constant(0), inputs=inputs
+        )
+        guided = keras_sgt.SaliencyGuidedModel(self.model(), masking=masking)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        guided.compile(keras.optimizers.SGD(0.0), loss)
+        history = guided.fit([x, None], y, batch_size=5, verbose=0).history
+        assert history["divergence"][0] > 0
+        masked, other = guided.mask_on_batch([x, None], y)
+        assert other is None
+        kernel = guided.model.layers[-1].get_weights()[0]
+        order = np.argsort(kernel.T[y], axis=1)
+        expected = x.copy()
+        np.put_along_axis(expected, order[:, :3], 0, axis=1)
+        np.testing.assert_array_equal(masked, expected)
+
+
 class TestWeightsOfSamples:
     def trained(self, x, y, masking=None, network=None, loss=None, **options):
         keras.utils.set_random_seed(0)

@@ -286,8 +286,8 @@ class FeatureMasking(keras.layers.Layer):
         """`(batch, steps, 1)`, `False` for padding; `None` if all is real."""
         if self.padding is None or len(tensor.shape) != 3:
             return None
-        if isinstance(inputs, dict) and PADDING_MASK in inputs:
-            mask = inputs[PADDING_MASK]
+        mask = padding_mask(inputs)
+        if mask is not None:
             check_padding_mask(mask, tensor.shape[:2])
             return ops.cast(mask, "bool")[:, :, None]
         if self._padding_value is None:
@@ -322,8 +322,14 @@ class FeatureMasking(keras.layers.Layer):
     def _chosen(self, inputs):
         """Positions, in the flat inputs, of those that are masked."""
         paths = keras.tree.flatten(leaf_paths(inputs))
+        # Optional inputs may be left out: `None`.
+        given = [t is not None for t in keras.tree.flatten(inputs)]
         if self.inputs is None:
-            return [i for i, path in enumerate(paths) if path != PADDING_MASK]
+            return [
+                i
+                for i, path in enumerate(paths)
+                if path != PADDING_MASK and given[i]
+            ]
         wanted = self.inputs
         wanted = wanted if isinstance(wanted, (list, tuple)) else [wanted]
         wanted = [str(name) for name in wanted]
@@ -333,7 +339,9 @@ class FeatureMasking(keras.layers.Layer):
                 f"`inputs` of {type(self).__name__} names inputs that do not "
                 f"exist: {unknown}. The model is given {paths}."
             )
-        return [i for i, path in enumerate(paths) if path in wanted]
+        return [
+            i for i, path in enumerate(paths) if path in wanted and given[i]
+        ]
 
     def get_config(self):
         return {
@@ -347,6 +355,11 @@ class FeatureMasking(keras.layers.Layer):
             "seed": self.seed,
             "padding": self.padding,
         }
+
+
+def padding_mask(inputs):
+    """The input that tells what is real, if there is one."""
+    return inputs.get(PADDING_MASK) if isinstance(inputs, dict) else None
 
 
 def check_padding_mask(mask, shape):

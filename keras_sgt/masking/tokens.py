@@ -7,10 +7,10 @@ from keras_sgt import backend, embedding
 from keras_sgt.masking import replacement as replacements
 from keras_sgt.masking import selection
 from keras_sgt.masking.masking import (
-    PADDING_MASK,
     RANKINGS,
     check_padding_mask,
     leaf_paths,
+    padding_mask,
 )
 
 
@@ -241,8 +241,8 @@ class TokenMasking(keras.layers.Layer):
     def _stays(self, ids, inputs, layer):
         padding = self.padding
         if padding == "auto":
-            if isinstance(inputs, dict) and PADDING_MASK in inputs:
-                mask = inputs[PADDING_MASK]
+            mask = padding_mask(inputs)
+            if mask is not None:
                 check_padding_mask(mask, ids.shape)
                 left_out = ops.logical_not(ops.cast(mask, "bool"))
                 return ops.logical_or(left_out, self._is_one_of(ids, ()))
