@@ -2,58 +2,80 @@
 
     KERAS_BACKEND=jax python benchmarks/memory.py
 
-The paper's MNIST network in a process of its own for each training: the most
-memory that three steps need, above what the process held before. Compilation
-counts too, so the batch is large.
+For each network, in a process of its own for each training: the most memory
+that three steps need, above what the process held before. Compilation counts
+too, so batches are larger than in `run.py`.
 """
 
 import argparse
+import dataclasses
 import os
+import statistics
 
 import common
-import numpy as np
-import step
+import run
 
-TRAININGS = {
-    "plain": {"guided": False},
-    "guided": {"guided": True},
-    "guided, batch_fraction=1/4": {"guided": True, "batch_fraction": 0.25},
-}
+NETWORKS = [
+    *("MNIST CNN, 256", "ResNet-18, 32", "BiLSTM, 32", "TCN, 50"),
+    "Transformer, 50",
+]
+TRAININGS = [
+    *("plain", "guided", "guided, batch_fraction=1/4"),
+    "guided, step_fraction=1/4",
+]
 
 
-def fit(training, batch_size):
-    rng = np.random.default_rng(0)
-    x = rng.random((3 * batch_size, 28, 28, 1), dtype="float32")
-    y = rng.integers(0, 10, 3 * batch_size).astype("int32")
-    model = step.trainer(**TRAININGS[training])
-    return lambda: model.fit(x, y, batch_size=batch_size, verbose=0)
+def larger(name, times):
+    workload = run.WORKLOADS[name]
+    return dataclasses.replace(workload, batch_size=times * workload.batch_size)
+
+
+def three_steps(workload, training):
+    x, y = workload.data(3)
+    model = workload.trainer(run.TRAININGS[training])
+    return lambda: model.fit(x, y, batch_size=workload.batch_size, **run.QUIET)
+
+
+def rows(name, args):
+    plain = None
+    for training in TRAININGS:
+        peaks = [
+            common.in_a_process(
+                *("--networks", name, "--times", args.times),
+                *("--peak-of", training),
+            )
+            for _ in range(args.rounds)
+        ]
+        plain = plain or statistics.median(peaks)
+        yield {
+            "network": name,
+            "batch_size": larger(name, args.times).batch_size,
+            "training": training,
+            "peak_mib": sorted(peaks),
+            "times_plain": round(statistics.median(peaks) / plain, 2),
+        }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--batch-size", type=int, default=1024)
+    parser.add_argument(
+        "--networks", nargs="+", choices=NETWORKS, default=NETWORKS
+    )
+    parser.add_argument("--times", type=int, default=4, help="the batch size")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--peak-of", choices=TRAININGS)
+    parser.add_argument("--peak-of", choices=TRAININGS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peak_of:
-        print(common.peak_mib(fit(args.peak_of, args.batch_size)))
+        workload = larger(args.networks[0], args.times)
+        print(common.peak_mib(three_steps(workload, args.peak_of)))
         return
-    rows = []
-    for training in TRAININGS:
-        peaks = [
-            common.in_a_process(
-                *("--peak-of", training, "--batch-size", args.batch_size)
-            )
-            for _ in range(args.rounds)
-        ]
-        row = {"training": training, "peak_mib": sorted(peaks)}
-        rows.append(row)
-        median = sorted(peaks)[args.rounds // 2]
-        plain = sorted(rows[0]["peak_mib"])[args.rounds // 2]
-        row["times_plain"] = round(median / plain, 2)
-        print(*(f"{value!s:>28}" for value in row.values()), flush=True)
+    found = []
+    for name in args.networks:
+        for row in rows(name, args):
+            found.append(row)
+            print(*(f"{value!s:>28}" for value in row.values()), flush=True)
     del args.peak_of
-    common.save("memory", {**vars(args), "rows": rows})
+    common.save("memory", {**vars(args), "rows": found})
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import dataclasses
 import functools
 import os
 import pathlib
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -62,11 +61,12 @@ class Workload:
             x = rng.random(shape, dtype="float32")
         return x, rng.integers(0, self.classes, len(x)).astype("int32")
 
-    def trainer(self, training):
+    def trainer(self, settings):
+        """What `fit` is called of; plain without settings."""
         model = self.build()
-        if TRAININGS[training] is not None:
+        if settings is not None:
             model = keras_sgt.SaliencyGuidedModel(
-                model, masking=self.masking(), **TRAININGS[training]
+                model, masking=self.masking(), **settings
             )
         model.compile("adam", passes.LOSS)
         return model
@@ -93,30 +93,25 @@ WORKLOADS = {
 def measured(name, workload, args):
     """Milliseconds of a step, by training and pass; and of the compilation."""
     x, y = workload.data(1)
-    trainers = {kind: workload.trainer(kind) for kind in TRAININGS}
+    trainers = {
+        kind: workload.trainer(settings) for kind, settings in TRAININGS.items()
+    }
     if name.startswith("MNIST CNN") and keras.backend.backend() == "torch":
         import direct
 
         made = {kind: make() for kind, make in direct.TRAINERS.items()}
         trainers |= made
 
-    def fit(trainer, x, y):
-        if not isinstance(trainer, keras.Model):
-            return trainer.fit(x, y, batch_size=workload.batch_size)
-        watch = Stopwatch()
-        options = {**QUIET, "callbacks": [watch]}
-        trainer.fit(x, y, batch_size=workload.batch_size, **options)
-        return watch.seconds
-
-    first = {kind: _seconds(fit, t, x, y) for kind, t in trainers.items()}
-    plain = min(_seconds(fit, trainers["plain"], x, y) for _ in range(3))
+    train = functools.partial(fit, batch_size=workload.batch_size)
+    first = {kind: _seconds(train, t, x, y) for kind, t in trainers.items()}
+    plain = min(_seconds(train, trainers["plain"], x, y) for _ in range(3))
     # Of four, where one of four is guided.
     steps = 4 * max(1, min(5, round(args.seconds / plain / 4)))
-    model = workload.trainer("plain")
+    model = workload.trainer(None)
     parts = passes.of(model, workload.masking(), x, y)
     x, y = workload.data(steps)
     functions = {
-        kind: functools.partial(fit, trainer, x, y)
+        kind: functools.partial(train, trainer, x, y)
         for kind, trainer in trainers.items()
     }
     for part, function in parts.items():
@@ -141,6 +136,15 @@ class Stopwatch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.seconds = time.perf_counter() - self.start
+
+
+def fit(trainer, x, y, batch_size):
+    """Trains one epoch; its seconds, of a `keras.Model`."""
+    if not isinstance(trainer, keras.Model):
+        return trainer.fit(x, y, batch_size=batch_size)
+    watch = Stopwatch()
+    trainer.fit(x, y, batch_size=batch_size, callbacks=[watch], **QUIET)
+    return watch.seconds
 
 
 def _often(function, times):
@@ -170,24 +174,7 @@ def rows(name, workload, args):
             row["first_fit_s"] = round(compile_ms / 1000, 2)
             rate = 1000 * workload.batch_size / time_["median_ms"]
             row["samples_per_s"] = round(rate, 1)
-        if kind in TRAININGS and args.peaks:
-            row["peak_mib"] = peak(name, kind, args.peaks)
         yield row
-
-
-def peak(name, training, rounds):
-    """Memory of three steps above what the process held, a process each."""
-    found = [
-        common.in_a_process("--networks", name, "--peak-of", training)
-        for _ in range(rounds)
-    ]
-    return statistics.median(found)
-
-
-def three_steps(workload, training):
-    x, y = workload.data(3)
-    model = workload.trainer(training)
-    return lambda: model.fit(x, y, batch_size=workload.batch_size, **QUIET)
 
 
 def main():
@@ -197,20 +184,12 @@ def main():
     parser.add_argument(
         "--seconds", type=float, default=1.5, help="of a plain round, about"
     )
-    parser.add_argument(
-        "--peaks", type=int, default=0, help="rounds of measuring memory"
-    )
     parser.add_argument("--keep-memory", action="store_true")
-    parser.add_argument("--peak-of", choices=TRAININGS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.keep_memory and not step.KEEP_MEMORY.items() <= os.environ.items():
         environment = {**os.environ, **step.KEEP_MEMORY}
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)
     names = args.networks or list(WORKLOADS)
-    if args.peak_of:
-        work = three_steps(WORKLOADS[names[0]], args.peak_of)
-        print(common.peak_mib(work))
-        return
     found = []
     for name in names:
         for row in rows(name, WORKLOADS[name], args):
@@ -220,7 +199,6 @@ def main():
                 f"{row['times_plain']:7.3f}",
                 flush=True,
             )
-    del args.peak_of
     name = "run-keep-memory" if args.keep_memory else "run"
     common.save(name, {**vars(args), "rows": found})
 

@@ -113,21 +113,13 @@ def first_steps(result):
                 f"{guided / plain:.2f}",
                 f"{rows['plain']['samples_per_s']:,.0f}",
                 f"{rows['guided']['samples_per_s']:,.0f}",
-                *memory(rows),
             ]
         )
     head = [
         *("", "first plain fit", "first guided / plain"),
         *("samples / s, plain", "guided"),
     ]
-    head += ["peak memory, guided / plain"] if memory(rows) else []
     return table(head, lines)
-
-
-def memory(rows):
-    if not rows["plain"].get("peak_mib"):
-        return []
-    return [f"{rows['guided']['peak_mib'] / rows['plain']['peak_mib']:.2f}"]
 
 
 def verdict(found):
@@ -245,6 +237,64 @@ def steady():
     )
 
 
+def fewer_steps():
+    lines, dear = [], []
+    for result in results("fewer_steps-*.json"):
+        found = {}
+        for row in result["rows"]:
+            found.setdefault(row["network"], []).append(row)
+        for name, (plain, *shares) in found.items():
+            which = f"{name} on {title(result)}"
+            step = f"{plain['median_ms']:.1f} ms"
+            lines.append([which, step, *map(times, shares)])
+            least = shares[-1]
+            if least["times_plain"] > CHEAP:
+                dear.append(f"{which} ({least['times_plain']:.2f})")
+            trainings = [row["training"] for row in shares]
+    if not lines:
+        return ""
+    text = f"`{trainings[-1].split(', ')[1]}` is at most {CHEAP} × plain"
+    text += f" but for {len(dear)} of {len(lines)}: " if dear else " in all."
+    return "\n\n".join(
+        [
+            "## Guiding fewer steps",
+            "Another run ([benchmarks/fewer_steps.py]"
+            "(../benchmarks/fewer_steps.py)), of "
+            f"{result['rounds']} rounds: {text}{', '.join(dear)}",
+            table(["", "plain step", *trainings], lines),
+        ]
+    )
+
+
+def memory():
+    lines = []
+    for result in results("memory-*.json"):
+        found = {}
+        for row in result["rows"]:
+            found.setdefault(row["network"], []).append(row)
+        for name, (plain, *others) in found.items():
+            lines.append(
+                [
+                    f"{title(result)}, {name.split(',')[0]}",
+                    str(plain["batch_size"]),
+                    f"{statistics.median(plain['peak_mib']):.0f} MiB",
+                    *(f"{row['times_plain']:.2f} ×" for row in others),
+                ]
+            )
+            trainings = [row["training"] for row in others]
+    if not lines:
+        return ""
+    return "\n\n".join(
+        [
+            "## Memory",
+            "The most that three steps need, compilation with them, above what "
+            "the process held before "
+            "([benchmarks/memory.py](../benchmarks/memory.py)).",
+            table(["", "batch", "plain", *trainings], lines),
+        ]
+    )
+
+
 def low_precision():
     lines = []
     for result in results("low_precision-*.json"):
@@ -332,7 +382,8 @@ def page():
             f"`KERAS_BACKEND={result['backend']} python benchmarks/run.py "
             f"--rounds {result['rounds']} --seconds {result['seconds']}{keep}`"
         )
-    parts += [direct(found), steady(), low_precision(), selection()]
+    parts += [fewer_steps(), direct(found), memory(), steady()]
+    parts += [low_precision(), selection()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

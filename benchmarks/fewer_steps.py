@@ -1,0 +1,76 @@
+"""What it costs to guide a share of the steps, for several networks.
+
+    KERAS_BACKEND=jax python benchmarks/fewer_steps.py
+
+`keras.Model.fit` and guided `fit` with 1/4 and 1/8 of the steps guided run in
+turn in one process, as in `run.py`.
+"""
+
+import argparse
+import functools
+import os
+
+import common
+import keras
+import run
+
+TRAININGS = {
+    "plain": None,
+    "guided, step_fraction=1/4": {"step_fraction": 1 / 4},
+    "guided, step_fraction=1/8": {"step_fraction": 1 / 8},
+}
+
+
+def rows(name, args):
+    workload = run.WORKLOADS[name]
+    trainers = {
+        training: workload.trainer(settings)
+        for training, settings in TRAININGS.items()
+    }
+    x, y = workload.data(8)  # of which 2 and 1 are guided
+    fit = functools.partial(run.fit, x=x, y=y, batch_size=workload.batch_size)
+    for trainer in trainers.values():
+        fit(trainer)
+    plain = fit(trainers["plain"])
+    repeats = max(1, min(10, round(args.seconds / plain)))
+    times = common.interleaved(
+        {
+            training: functools.partial(repeated, fit, trainer, repeats)
+            for training, trainer in trainers.items()
+        },
+        args.rounds,
+    )
+    plain = times["plain"]["median_ms"]
+    for training, time in times.items():
+        yield {
+            "network": name,
+            "training": training,
+            **{key: round(ms / 8 / repeats, 3) for key, ms in time.items()},
+            "times_plain": round(time["median_ms"] / plain, 3),
+            "steps": 8 * repeats,
+        }
+
+
+def repeated(fit, trainer, times):
+    return sum(fit(trainer) for _ in range(times))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="of a plain round, about"
+    )
+    args = parser.parse_args()
+    found = []
+    for name in run.WORKLOADS:
+        for row in rows(name, args):
+            found.append(row)
+            print(*row.values(), flush=True)
+        keras.utils.clear_session()
+    common.save("fewer_steps", {**vars(args), "rows": found})
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main()
