@@ -190,7 +190,7 @@ def direct(found):
     for backend, of in rows.items():
         if of is None:
             continue
-        for what in ("guided", "guided, batch_fraction=1/4"):
+        for what in ("guided", *QUARTERS):
             took = of[what]["median_ms"]
             against = (
                 f"{own[f'direct, {how}']['median_ms'] / took:.2f} ×"

@@ -115,7 +115,8 @@ class SaliencyGuidedModel(keras.Model):
             that `kl_weight` weighs it as before over all. Cheaper than a share
             of each batch where many small operations cost (recurrent and small
             networks). With `steps_per_execution`, whole executions are guided
-            or not. Defaults to `1.0`.
+            or not. An epoch without a guided step logs a divergence of 0.
+            Defaults to `1.0`.
 
     Raises:
         ValueError: for arguments out of their range, at construction; in
