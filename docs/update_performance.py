@@ -158,21 +158,28 @@ def verdict(found):
 
 def recipe(found):
     """What the README's costs in all, computed from what its parts cost."""
-    prices = []
-    for quarter, name in QUARTERS.items():
-        whole = [
-            (2 + rows[quarter]["times_plain"]) / 3
+    prices = {
+        "a quarter of each batch": [
+            rows["guided, batch_fraction=1/4"]["times_plain"]
             for result in found
             for rows in networks(result).values()
-        ]
-        prices.append(
-            f"with {name} {statistics.median(whole):.2f} × plain training in "
-            f"the median of {len(whole)} cases, at most {max(whole):.2f} ×"
-        )
+        ],
+        "every eighth step": [
+            row["times_plain"]
+            for result in results("fewer_steps-*.json")
+            for row in result["rows"]
+            if row["training"] == "guided, step_fraction=1/8"
+        ],
+    }
+    text = "; ".join(
+        f"with {name} {(2 + statistics.median(of)) / 3:.2f} × plain training "
+        f"in the median of {len(of)} cases, at most {(2 + max(of)) / 3:.2f} ×"
+        for name, of in prices.items()
+        if of
+    )
     return (
         "- Trained plainly, then guided in the last third of the steps (the "
-        f"README's recipe): all in all, {'; '.join(prices)}. Computed from the "
-        "ratios below."
+        f"README's recipe): all in all, {text}. Computed from the ratios below."
     )
 
 

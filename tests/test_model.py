@@ -394,16 +394,21 @@ class First(keras_sgt.masking.Replacement):
 
 
 class TestStepFraction:
-    @pytest.mark.parametrize("kind", ["arrays", "generator"])
-    def test_every_third_step_is_guided(self, images, kind):
-        x, y = images
+    def recording(self, step_fraction):
+        """A model, and the first value of each batch that it masks."""
         first = First()
-        guided = compiled(
+        guided = keras_sgt.SaliencyGuidedModel(
             network(),
-            step_fraction=1 / 3,
+            step_fraction=step_fraction,
             masking=keras_sgt.masking.FeatureMasking(replacement=first),
         )
         guided.compile("sgd", CROSSENTROPY, run_eagerly=True)
+        return guided, first.seen
+
+    @pytest.mark.parametrize("kind", ["arrays", "generator"])
+    def test_every_third_step_is_guided(self, images, kind):
+        x, y = images
+        guided, seen = self.recording(1 / 3)
         options = {"verbose": 0}
         if kind == "arrays":
             guided.fit(x, y, batch_size=15, epochs=2, shuffle=False, **options)
@@ -413,7 +418,7 @@ class TestStepFraction:
                 batches = ((x[i : i + 15], y[i : i + 15]) for i in (0, 15, 30))
                 guided.fit(batches, **options)
             steps = [0, 0]
-        assert first.seen == [x[15 * step].flat[0] for step in steps]
+        assert seen == [x[15 * step].flat[0] for step in steps]
 
     def test_steps_between_are_those_of_keras(self, images):
         """And the guided one weighs the divergence for both."""
@@ -474,34 +479,21 @@ class TestStepFraction:
         assert replacement.calls <= 2  # 16 samples, and the last 12
 
     def test_every_step_again_after_the_next_compile(self, images):
-        first = First()
-        guided = compiled(
-            network(),
-            step_fraction=1 / 2,
-            masking=keras_sgt.masking.FeatureMasking(replacement=first),
-        )
-        eagerly = {"run_eagerly": True}
-        guided.compile("sgd", CROSSENTROPY, **eagerly)
+        guided, seen = self.recording(1 / 2)
         guided.fit(*images, batch_size=30, verbose=0)
         guided.step_fraction = 1.0
         guided.fit(*images, batch_size=30, verbose=0)
-        assert len(first.seen) == 2
-        guided.compile("sgd", CROSSENTROPY, **eagerly)
+        assert len(seen) == 2
+        guided.compile("sgd", CROSSENTROPY, run_eagerly=True)
         guided.fit(*images, batch_size=30, verbose=0)
-        assert len(first.seen) == 4
+        assert len(seen) == 4
 
     def test_plainly_and_back(self, images):
-        first = First()
-        guided = compiled(
-            network(),
-            step_fraction=1 / 2,
-            masking=keras_sgt.masking.FeatureMasking(replacement=first),
-        )
-        guided.compile("sgd", CROSSENTROPY, run_eagerly=True)
+        guided, seen = self.recording(1 / 2)
         for weight, masked in ((1, 1), (0, 1), (1, 2)):
             guided.kl_weight = weight
             logs = guided.fit(*images, batch_size=30, verbose=0).history
-            assert len(first.seen) == masked
+            assert len(seen) == masked
             assert ("divergence" in logs) == (weight > 0)
 
     @pytest.mark.skipif(BACKEND == "torch", reason="refused by Keras")
