@@ -237,12 +237,15 @@ class SaliencyGuidedModel(keras.Model):
             with backend.replaced(self, "train_step", functools.partial):
                 super().make_train_function(force=True)
             programs.append(backend.keep_state(self, self.train_function))
-        self._guides, steps = True, 0
+        steps = 0
 
         def train(*args):
             nonlocal steps
             self._guides = steps % self._step_stride == 0
-            outcome = programs[0 if self._guides else 1](*args)
+            try:
+                outcome = programs[0 if self._guides else 1](*args)
+            finally:
+                self._guides = True  # as a training loop of one's own has it
             steps += 1  # not where the data has ended instead
             return outcome
 
