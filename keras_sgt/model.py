@@ -193,7 +193,7 @@ class SaliencyGuidedModel(keras.Model):
             self.built = True
 
     def call(self, inputs, training=None):
-        if not _takes_training(type(self.model).call):
+        if "training" not in self.model.call_signature_parameters:
             training = False  # as Keras would train such a model
         masked = _masked_batch.get()
         if self._one_pass and training and masked and masked.outputs is None:
@@ -379,7 +379,7 @@ class SaliencyGuidedModel(keras.Model):
         )
 
     def _predict(self, inputs, training):
-        if _takes_training(type(self).call):
+        if "training" in self.call_signature_parameters:
             return self(inputs, training=training)
         return self(inputs)
 
@@ -592,11 +592,6 @@ def _without(metric, outcome):
     logs, *state = outcome if isinstance(outcome, tuple) else (outcome,)
     logs = {name: v for name, v in logs.items() if name != metric.name}
     return (logs, *state) if state else logs
-
-
-@functools.cache
-def _takes_training(call):
-    return "training" in inspect.signature(call).parameters
 
 
 def _functional(model, kwargs):

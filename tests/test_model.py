@@ -393,6 +393,23 @@ class First(keras_sgt.masking.Replacement):
         return ops.zeros_like(inputs)
 
 
+def own_loop(guided, batches):
+    """Trains as Keras's guides to custom training loops do."""
+    if BACKEND != "jax":
+        for batch in batches:
+            guided.train_step(batch)
+        return
+    variables = [
+        guided.trainable_variables,
+        guided.non_trainable_variables,
+        guided.optimizer.variables,
+        guided.metrics_variables,
+    ]
+    state = tuple([v.value for v in group] for group in variables)
+    for batch in batches:
+        _, state = guided.train_step(state, batch)
+
+
 class TestStepFraction:
     def recording(self, step_fraction):
         """A model, and the first value of each batch that it masks."""
@@ -419,6 +436,15 @@ class TestStepFraction:
                 guided.fit(batches, **options)
             steps = [0, 0]
         assert seen == [x[15 * step].flat[0] for step in steps]
+
+    def test_training_loop_of_ones_own_is_guided_in_every_step(self, images):
+        x, y = images
+        guided, seen = self.recording(1 / 2)
+        guided.fit(x, y, batch_size=30, shuffle=False, verbose=0)
+        assert seen == [x[0].flat[0]]  # and the last step was a plain one
+        steps = [(x[i : i + 5], y[i : i + 5]) for i in range(0, 15, 5)]
+        own_loop(guided, steps)
+        assert seen[1:] == [batch.flat[0] for batch, _ in steps]
 
     def test_steps_between_are_those_of_keras(self, images):
         """And the guided one weighs the divergence for both."""
