@@ -273,6 +273,34 @@ def fewer_steps():
     )
 
 
+def compiled():
+    lines = []
+    for result in results("compiled-*.json"):
+        found = {}
+        for row in result["rows"]:
+            found.setdefault(row["network"], []).append(row)
+        for name, (plain, *others) in found.items():
+            first = others[-1]["first_fit_s"]
+            cells = [f"{plain['median_ms']:.1f} ms", *map(times, others)]
+            lines.append([f"{name} on {title(result)}", *cells, f"{first} s"])
+            trainings = [row["training"] for row in others]
+    if not lines:
+        return ""
+    return "\n\n".join(
+        [
+            "## With jit_compile",
+            "`compile(jit_compile=True)`, which is XLA on TensorFlow and "
+            "`torch.compile` on PyTorch, beside `jit_compile=False`, in steps "
+            "of plain training without it; and what the first guided `fit` "
+            "takes to compile ([benchmarks/compiled.py]"
+            "(../benchmarks/compiled.py)). Keras by itself takes XLA on "
+            "TensorFlow where there is an accelerator, and never "
+            "`torch.compile`.",
+            table(["", "plain step", *trainings, "first guided fit"], lines),
+        ]
+    )
+
+
 def memory():
     lines = []
     for result in results("memory-*.json"):
@@ -389,7 +417,7 @@ def page():
             f"`KERAS_BACKEND={result['backend']} python benchmarks/run.py "
             f"--rounds {result['rounds']} --seconds {result['seconds']}{keep}`"
         )
-    parts += [fewer_steps(), direct(found), memory(), steady()]
+    parts += [fewer_steps(), direct(found), compiled(), memory(), steady()]
     parts += [low_precision(), selection()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
