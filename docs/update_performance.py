@@ -55,6 +55,14 @@ def networks(result):
     return found
 
 
+def of_networks(result):
+    """Each network with its lines, that of plain training first."""
+    found = {}
+    for row in result["rows"]:
+        found.setdefault(row["network"], []).append(row)
+    return found.items()
+
+
 def limit(rows):
     """What a guided step cannot do without, in plain steps."""
     parts = ("plain", "pass: saliency", "pass: gradient")
@@ -247,10 +255,7 @@ def steady():
 def fewer_steps():
     lines, dear = [], []
     for result in results("fewer_steps-*.json"):
-        found = {}
-        for row in result["rows"]:
-            found.setdefault(row["network"], []).append(row)
-        for name, (plain, *shares) in found.items():
+        for name, (plain, *shares) in of_networks(result):
             which = f"{name} on {title(result)}"
             step = f"{plain['median_ms']:.1f} ms"
             lines.append([which, step, *map(times, shares)])
@@ -276,10 +281,7 @@ def fewer_steps():
 def compiled():
     lines = []
     for result in results("compiled-*.json"):
-        found = {}
-        for row in result["rows"]:
-            found.setdefault(row["network"], []).append(row)
-        for name, (plain, *others) in found.items():
+        for name, (plain, *others) in of_networks(result):
             first = others[-1]["first_fit_s"]
             cells = [f"{plain['median_ms']:.1f} ms", *map(times, others)]
             lines.append([f"{name} on {title(result)}", *cells, f"{first} s"])
@@ -304,10 +306,7 @@ def compiled():
 def memory():
     lines = []
     for result in results("memory-*.json"):
-        found = {}
-        for row in result["rows"]:
-            found.setdefault(row["network"], []).append(row)
-        for name, (plain, *others) in found.items():
+        for name, (plain, *others) in of_networks(result):
             lines.append(
                 [
                     f"{title(result)}, {name.split(',')[0]}",

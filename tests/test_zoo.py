@@ -711,17 +711,17 @@ def test_jit_compile():
 
     def trained(jit_compile):
         keras.utils.set_random_seed(0)
-        model, _, _ = mlp()
+        model, _, _ = resnet()
         masking = keras_sgt.masking.FeatureMasking(
             replacement=keras_sgt.masking.Constant(0)
         )
         guided = keras_sgt.SaliencyGuidedModel(model, masking=masking)
-        rate = keras.optimizers.SGD(0.1)
-        guided.compile(rate, CROSSENTROPY, jit_compile=jit_compile)
+        optimizer = keras.optimizers.SGD(0.1)
+        guided.compile(optimizer, CROSSENTROPY, jit_compile=jit_compile)
         history = guided.fit(x, y, batch_size=4, shuffle=False, verbose=0)
         return model.get_weights(), history.history["divergence"]
 
-    _, x, y = mlp()
+    _, x, y = resnet()
     (weights, divergence), (expected, _) = trained(True), trained(False)
     assert divergence[0] > 0
     for one, other in zip(weights, expected):
