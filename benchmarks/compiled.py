@@ -9,10 +9,7 @@ process, as in `run.py`. Not for JAX, which Keras does not run uncompiled.
 import argparse
 import functools
 import os
-import time
 
-import common
-import keras
 import run
 
 NETWORKS = ["MNIST CNN, 256", "TCN, 50"]
@@ -37,24 +34,13 @@ def rows(name, args):
     }
     x, y = workload.data(args.steps)
     fit = functools.partial(run.fit, x=x, y=y, batch_size=workload.batch_size)
-    first = {}
-    for kind, model in trainers.items():
-        start = time.perf_counter()
-        fit(model)
-        first[kind] = time.perf_counter() - start
-    times = common.interleaved(
-        {k: functools.partial(fit, model) for k, model in trainers.items()},
-        args.rounds,
-    )
-    plain = times["plain"]["median_ms"]
-    for kind, found in times.items():
-        yield {
-            "network": name,
-            "training": kind,
-            **{key: round(ms / args.steps, 3) for key, ms in found.items()},
-            "times_plain": round(found["median_ms"] / plain, 3),
-            "first_fit_s": round(first[kind] - found["median_ms"] / 1000, 2),
-        }
+    functions = {
+        kind: functools.partial(fit, model) for kind, model in trainers.items()
+    }
+    first = {kind: run.seconds(once) for kind, once in functions.items()}
+    for row in run.beside_plain(name, functions, args.rounds, args.steps):
+        later = row["median_ms"] * args.steps / 1000
+        yield {**row, "first_fit_s": round(first[row["training"]] - later, 2)}
 
 
 def main():
@@ -62,13 +48,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=8)
     args = parser.parse_args()
-    found = []
-    for name in NETWORKS:
-        for row in rows(name, args):
-            found.append(row)
-            print(*row.values(), flush=True)
-        keras.utils.clear_session()
-    common.save("compiled", {**vars(args), "rows": found})
+    run.save("compiled", rows, NETWORKS, args)
 
 
 if __name__ == "__main__":

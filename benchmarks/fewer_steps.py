@@ -10,8 +10,6 @@ import argparse
 import functools
 import os
 
-import common
-import keras
 import run
 
 TRAININGS = {
@@ -33,22 +31,11 @@ def rows(name, args):
         fit(trainer)
     plain = fit(trainers["plain"])
     repeats = max(1, min(10, round(args.seconds / plain)))
-    times = common.interleaved(
-        {
-            training: functools.partial(repeated, fit, trainer, repeats)
-            for training, trainer in trainers.items()
-        },
-        args.rounds,
-    )
-    plain = times["plain"]["median_ms"]
-    for training, time in times.items():
-        yield {
-            "network": name,
-            "training": training,
-            **{key: round(ms / 8 / repeats, 3) for key, ms in time.items()},
-            "times_plain": round(time["median_ms"] / plain, 3),
-            "steps": 8 * repeats,
-        }
+    functions = {
+        training: functools.partial(repeated, fit, trainer, repeats)
+        for training, trainer in trainers.items()
+    }
+    return run.beside_plain(name, functions, args.rounds, 8 * repeats)
 
 
 def repeated(fit, trainer, times):
@@ -62,13 +49,7 @@ def main():
         "--seconds", type=float, default=1.0, help="of a plain round, about"
     )
     args = parser.parse_args()
-    found = []
-    for name in run.WORKLOADS:
-        for row in rows(name, args):
-            found.append(row)
-            print(*row.values(), flush=True)
-        keras.utils.clear_session()
-    common.save("fewer_steps", {**vars(args), "rows": found})
+    run.save("fewer_steps", rows, run.WORKLOADS, args)
 
 
 if __name__ == "__main__":

@@ -103,8 +103,8 @@ def measured(name, workload, args):
         trainers |= made
 
     train = functools.partial(fit, batch_size=workload.batch_size)
-    first = {kind: _seconds(train, t, x, y) for kind, t in trainers.items()}
-    plain = min(_seconds(train, trainers["plain"], x, y) for _ in range(3))
+    first = {kind: seconds(train, t, x, y) for kind, t in trainers.items()}
+    plain = min(seconds(train, trainers["plain"], x, y) for _ in range(3))
     # Of four, where one of four is guided.
     steps = 4 * max(1, min(5, round(args.seconds / plain / 4)))
     model = workload.trainer(None)
@@ -152,7 +152,7 @@ def _often(function, times):
         function()
 
 
-def _seconds(function, *args):
+def seconds(function, *args):
     start = time.perf_counter()
     function(*args)
     return time.perf_counter() - start
@@ -175,6 +175,31 @@ def rows(name, workload, args):
             rate = 1000 * workload.batch_size / time_["median_ms"]
             row["samples_per_s"] = round(rate, 1)
         yield row
+
+
+def beside_plain(network, functions, rounds, steps):
+    """What some trainings take that each do so many steps, in turn."""
+    times = common.interleaved(functions, rounds)
+    plain = times["plain"]["median_ms"]
+    for training, time_ in times.items():
+        yield {
+            "network": network,
+            "training": training,
+            **{key: round(ms / steps, 3) for key, ms in time_.items()},
+            "times_plain": round(time_["median_ms"] / plain, 3),
+            "steps": steps,
+        }
+
+
+def save(name, rows, networks, args):
+    """Prints the lines of each network as they come, and writes them."""
+    found = []
+    for network in networks:
+        for row in rows(network, args):
+            found.append(row)
+            print(*row.values(), flush=True)
+        keras.utils.clear_session()
+    common.save(name, {**vars(args), "rows": found})
 
 
 def main():
