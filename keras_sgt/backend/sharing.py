@@ -9,7 +9,6 @@ saliency pass computed, graph and all, serves the clean forward too.
 import collections
 import contextlib
 import contextvars
-import inspect
 
 import keras
 import torch
@@ -39,14 +38,14 @@ def shared_forward(model):
 
 @contextlib.contextmanager
 def saliency_pass():
-    """Records calls while active; yields whether the graph is to be kept."""
+    """Records calls while active; yields them: their graph is to be kept."""
     calls = _current.get()
     if calls is None:
-        yield False
+        yield ()
         return
     calls.recording = True
     try:
-        yield True
+        yield calls.recorded
     finally:
         calls.recording = False
 
@@ -56,17 +55,19 @@ class _SharedCalls:
 
     def __init__(self):
         self.recording = False
-        self._calls = collections.deque()
+        self.recorded = collections.deque()
 
     def sharing(self, call):
         def shared(*args, **kwargs):
+            if not (self.recording or self.recorded):
+                return call(*args, **kwargs)
             tensors = keras.tree.flatten((args, kwargs))
             if not self.recording:
                 output = self._take(call, tensors)
                 return call(*args, **kwargs) if output is None else output
             output = call(*args, **kwargs)
             if all(map(self._is_known, tensors)):
-                self._calls.append((call, tensors, output))
+                self.recorded.append((call, tensors, output))
             return output
 
         return shared
@@ -76,17 +77,17 @@ class _SharedCalls:
         return (
             not isinstance(x, torch.Tensor)
             or x.is_leaf
-            or any(x is output for _, _, output in self._calls)
+            or any(x is output for _, _, output in self.recorded)
         )
 
     def _take(self, call, tensors):
-        if not self._calls or self._calls[0][0] != call:
+        expected, known, output = self.recorded[0]
+        if call != expected:
             return None
-        _, known, output = self._calls[0]
         if len(known) == len(tensors) and all(map(_is_same, known, tensors)):
-            self._calls.popleft()
+            self.recorded.popleft()
             return output
-        self._calls.clear()  # another input: nothing to share, nothing to keep
+        self.recorded.clear()  # another input: nothing to share or keep
         return None
 
 
@@ -113,5 +114,5 @@ def _is_same_in_training(layer):
         and not list(layer._flatten_layers(include_self=False))
         and layer.trainable
         and getattr(layer, "_remat_mode", None) is None
-        and "training" not in inspect.signature(layer.call).parameters
+        and "training" not in layer.call_signature_parameters
     )

@@ -13,12 +13,12 @@ def input_gradients(function, inputs):
         inputs = keras.tree.map_structure(
             lambda x: x.detach().requires_grad_(), inputs
         )
-        with saliency_pass() as keep_graph:
+        with saliency_pass() as shared:
             score = function(inputs)
         gradients = torch.autograd.grad(
             score,
             keras.tree.flatten(inputs),
-            retain_graph=keep_graph,
+            retain_graph=bool(shared),
             allow_unused=True,
             materialize_grads=True,
         )
