@@ -185,6 +185,7 @@ class SaliencyGuidedModel(keras.Model):
         self._stride, self._step_stride = self._shares()  # fixed by `compile`
         self._guides = True  # whether the step under way is a guided one
         self._one_pass = False
+        self._mask_function = None
         self._kl_weight = _Setting(_checked_weight(kl_weight))
         self._mask_fraction = _Setting(_checked_fraction(mask_fraction))
         self._divergence_tracker = keras.metrics.Mean(name="divergence")
@@ -289,7 +290,8 @@ class SaliencyGuidedModel(keras.Model):
         """The masked inputs X̃ that the next training step would see.
 
         Of the whole batch, whatever `batch_fraction` is. Changes nothing, not
-        even the state of random generators.
+        even the state of random generators. Can be called while training. On
+        JAX it is compiled, as steps are, unless `compile(run_eagerly=True)`.
 
         Args:
             x: array `(batch, ...)`, or a nest of them.
@@ -307,14 +309,22 @@ class SaliencyGuidedModel(keras.Model):
                 "`mask_on_batch` needs a compiled model, whose loss tells what "
                 "its outputs mean. Call `compile(loss=...)` first."
             )
+        self._sync()
         x, y = keras.tree.map_structure(_tensor, (x, y))
         self.masking.check_inputs(x, self)
         self._build(x)
-        with keras.StatelessScope():
-            masked = self._mask(x, y, None, state_mapping=[])
+        if self._mask_function is None:
+            self._mask_function = backend.compiled(self._mask_stateless)
+        mask = self._mask_stateless if self.run_eagerly else self._mask_function
+        masked = mask([v.value for v in self.variables], x, y)
         return keras.tree.map_structure(
             lambda t: None if t is None else ops.convert_to_numpy(t), masked
         )
+
+    def _mask_stateless(self, values, x, y):
+        mapping = [*zip(self.variables, values)]
+        with keras.StatelessScope(mapping):
+            return self._mask(x, y, None, mapping)
 
     def _build(self, x):
         # On TensorFlow the first step builds: not to be done amid a gradient.
@@ -430,6 +440,7 @@ class SaliencyGuidedModel(keras.Model):
         described = self._heads_of(*losses, required=self.kl_weight > 0)
         super().compile(optimizer, loss, *args, **kwargs)
         self._heads, self._losses_and_weights = described, losses
+        self._mask_function = None
         self._stride, self._step_stride = shares
         self._one_pass = (
             type(self).call is SaliencyGuidedModel.call
@@ -482,10 +493,13 @@ class SaliencyGuidedModel(keras.Model):
         self._assign(self._mask_fraction, _checked_fraction(value))
 
     def _assign(self, setting, value):
+        self._sync()
+        setting.assign(value)
+
+    def _sync(self):
         if hasattr(self, "jax_state_sync"):
             # While training, JAX holds the values outside of the variables.
             self.jax_state_sync()
-        setting.assign(value)
 
     @property
     def variables(self):

@@ -698,6 +698,40 @@ class TestSaliency:
         for a, variable in zip(before, guided.variables):
             np.testing.assert_array_equal(a, ops.convert_to_numpy(variable))
 
+    def test_follows_the_weights_the_fraction_and_the_loss(self):
+        """Asked amid `fit`, after it, and when compiled anew."""
+        model, _ = self.linear(scale=0.1)
+        masking = keras_sgt.masking.FeatureMasking(
+            replacement=keras_sgt.masking.Constant(7.0)
+        )
+        guided = keras_sgt.SaliencyGuidedModel(model, 0.5, 0.01, masking)
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        guided.compile(keras.optimizers.SGD(1.0), loss)
+        x = np.random.default_rng(1).random((12, 6), dtype="float32")
+        labels = np.arange(12) % 3
+        y = np.eye(3, dtype="float32")[labels]
+        masks = []
+
+        def check(batch, logs):
+            masks.append(guided.mask_on_batch(x, y) == 7)
+            gradients = model.get_weights()[0].T[labels]
+            np.testing.assert_array_equal(masks[-1], self.expected(gradients))
+
+        seen = keras.callbacks.LambdaCallback(on_train_batch_end=check)
+        guided.fit(x, y, batch_size=3, verbose=0, callbacks=[seen])
+        check(None, None)
+        assert len(masks) == 5
+        assert (masks[0] != masks[-1]).any()
+        guided.mask_fraction = 1 / 6
+        assert (guided.mask_on_batch(x, y) == 7).sum() == 12
+        guided.mask_fraction = 1 / 2
+        guided.compile("sgd", "mse")
+        all_outputs = np.tile(model.get_weights()[0].sum(1), (12, 1))
+        np.testing.assert_array_equal(
+            guided.mask_on_batch(x, y) == 7,
+            self.expected(all_outputs),
+        )
+
 
 @pytest.mark.parametrize(
     ("options", "message"),

@@ -576,11 +576,12 @@ class TestFloat16:
                 [
                     keras.Input((40,)),
                     layers.Rescaling(2.0**-13),
-                    layers.Rescaling(2.0**-13),
+                    # Not constant, lest a compiler makes the two one number.
+                    layers.Dense(40, use_bias=False),
                     layers.Dense(3, use_bias=False),
                 ]
             )
-            model.set_weights([weights])
+            model.set_weights([2.0**-13 * np.eye(40), weights])
             return model
 
         x, y = floats(40), classes(3)

@@ -12,6 +12,8 @@ Every module of this package offers the same names:
   as it was when a step raises.
 - `shared_forward(model)`: a context in which the saliency pass and training
   compute once what is the same in both.
+- `compiled(function)`: the function as one program, where its operations would
+  be compiled one by one.
 - `TRACED`: whether steps are traced, so that numbers that change between
   steps have to be variables.
 """
@@ -34,6 +36,7 @@ match keras.backend.backend():
             f"'torch'. Received: {other!r}"
         )
 
+compiled = _backend.compiled
 input_gradients = _backend.input_gradients
 keep_state = _backend.keep_state
 lowest = _backend.lowest

@@ -8,6 +8,8 @@ from keras_sgt.backend import bisection
 
 TRACED = True
 
+compiled = jax.jit
+
 
 def input_gradients(function, inputs):
     return jax.grad(function)(inputs)

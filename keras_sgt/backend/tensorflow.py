@@ -35,3 +35,7 @@ def shared_forward(model):
 
 def keep_state(model, train_function):
     return train_function  # the variables hold their values at all times
+
+
+def compiled(function):
+    return function

@@ -49,3 +49,7 @@ def replica_count():
 
 def keep_state(model, train_function):
     return train_function  # the variables hold their values at all times
+
+
+def compiled(function):
+    return function
