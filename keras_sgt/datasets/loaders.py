@@ -155,9 +155,9 @@ def _images(name):
         splits = []
         for split in ("train", "test"):
             records, info = _tfds(name, split, data_dir)
-            records = records.as_numpy_iterator()
-            rows = [(record["image"], record["label"]) for record in records]
-            x, y = (np.stack(column) for column in zip(*rows))
+            batches = records.batch(1000).as_numpy_iterator()
+            rows = [(batch["image"], batch["label"]) for batch in batches]
+            x, y = (np.concatenate(column) for column in zip(*rows))
             x = (x / np.float32(255)).astype("float32")
             splits.append(Split(x, y.astype("int32")))
         return Dataset(*splits, tuple(info.features["label"].names))
