@@ -100,11 +100,23 @@ def test_probability_curves_are_those_of_a_plain_loop(measure, from_logits):
     np.testing.assert_allclose(found.value, areas.mean(), atol=1e-5)
 
 
-def test_one_prediction_a_level():
+@pytest.mark.parametrize(
+    ("room", "samples"), [(10, [500]), (3, [150, 150, 150, 50]), (1, [50] * 10)]
+)
+def test_as_many_levels_a_prediction_as_there_is_room_for(
+    room, samples, monkeypatch
+):
     model = Predicts(lambda x: x[:, :2])
     x = np.random.default_rng(0).random((50, 20))
-    evaluation.accuracy_drop(model, x, np.zeros(50, int), x)
-    assert [call.shape for call in model.calls] == [(50, 20)] * 10
+    monkeypatch.setattr(perturbation, "_CHUNK_BYTES", room * x.nbytes)
+    evaluation.accuracy_drop(model, x, np.zeros(50, int), x, batch_size=50)
+    assert [len(call) for call in model.calls] == samples
+
+
+def seen(model, samples):
+    """All that a model was to predict, so many samples at a time."""
+    inputs = np.concatenate(model.calls)
+    return inputs.reshape(-1, samples, *inputs.shape[1:])
 
 
 def test_inputs_are_left_alone():
@@ -123,7 +135,7 @@ def filled(fill, x, **options):
     evaluation.deletion(
         model, x, np.zeros(x.shape), fill=fill, levels=[level], **options
     )
-    return model.calls[-1]
+    return seen(model, len(x))[-1]
 
 
 def test_uniform_fill_stays_in_the_range_of_each_channel():
@@ -179,7 +191,7 @@ def test_ties_go_by_position():
     x = np.ones((1, 4))
     model = Predicts(lambda x: softmax(x[:, :2]))
     evaluation.deletion(model, x, np.zeros((1, 4)), levels=[0.25, 0.5])
-    calls = [call[0].tolist() for call in model.calls[1:]]
+    calls = [call[0].tolist() for call in seen(model, 1)[1:]]
     assert calls == [[1, 1, 1, 1], [0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0]]
 
 
@@ -192,7 +204,7 @@ def test_signed_and_absolute_ranking():
         evaluation.deletion(
             model, x, attributions, levels=[0.34], ranking=ranking
         )
-        first[ranking] = int(model.calls[2][0].argmin())
+        first[ranking] = int(seen(model, 1)[2].argmin())
     assert first == {"signed": 1, "absolute": 0}
 
 
@@ -209,7 +221,7 @@ def test_channel_axis(channel_axis, expected):
     evaluation.deletion(
         model, x, attributions, levels=[level], channel_axis=channel_axis
     )
-    assert model.calls[2].ravel().tolist() == expected
+    assert seen(model, 1)[2].ravel().tolist() == expected
 
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -98,10 +98,13 @@ def accuracy_drop(
     y = checks.labels("y", y, len(x))
     levels = checks.fractions("levels", levels)
     correct = np.empty((len(x), 1 + len(levels)))
-    for part, level, inputs in _removed(
+    removed = _removed(
         x, attributions, fill, levels, ranking, channel_axis, batch_size, seed
+    )
+    for part, level, scores in _predicted(
+        removed,
+        lambda x: prediction.scores(model, x, batch_size, from_logits),
     ):
-        scores = prediction.scores(model, inputs, batch_size, from_logits)
         prediction.check_classes("y", y[part], scores)
         correct[part, level] = scores.argmax(1) == y[part]
     return _area(correct, np.concatenate([[0], levels]))
@@ -369,10 +372,13 @@ def _probability_curve(
         target = clean.argmax(1)
     target = checks.labels("target", target, len(x))
     found = np.empty((len(x), 1 + len(levels)))
-    for part, level, inputs in _removed(
+    removed = _removed(
         x, attributions, levels=levels, batch_size=batch_size, **options
+    )
+    for part, level, p in _predicted(
+        removed,
+        lambda x: prediction.probabilities(model, x, batch_size, from_logits),
     ):
-        p = prediction.probabilities(model, inputs, batch_size, from_logits)
         found[part, level] = prediction.of_target(p, target[part])
     return _area(found, np.concatenate([[0], levels]))
 
@@ -412,6 +418,32 @@ def _removed(
         for i in range(len(levels)):
             np.copyto(inputs, other, where=level == i, casting="unsafe")
             yield part, i + 1, inputs
+
+
+def _predicted(removed, predict):
+    """What `_removed` yields, with predictions in the place of the inputs.
+
+    Of several levels in one call, as far as they are small: a call of Keras's
+    `predict` takes tens of milliseconds on TensorFlow, however little it is
+    given.
+    """
+    waiting, size = [], 0
+    for part, level, inputs in removed:
+        if size + inputs.nbytes > _CHUNK_BYTES:
+            yield from _predicted_together(waiting, predict)
+            waiting, size = [], 0
+        waiting.append((part, level, inputs.copy()))
+        size += inputs.nbytes
+    yield from _predicted_together(waiting, predict)
+
+
+def _predicted_together(waiting, predict):
+    if not waiting:
+        return
+    found = predict(np.concatenate([inputs for *_, inputs in waiting]))
+    ends = np.cumsum([len(inputs) for *_, inputs in waiting])
+    for (part, level, _), own in zip(waiting, np.split(found, ends[:-1])):
+        yield part, level, own
 
 
 def _area(per_sample_curves, levels):
