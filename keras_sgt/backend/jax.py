@@ -8,8 +8,6 @@ from keras_sgt.backend import bisection
 
 TRACED = True
 
-compiled = jax.jit
-
 
 def input_gradients(function, inputs):
     return jax.grad(function)(inputs)
@@ -58,3 +56,8 @@ def keep_state(model, train_function):
             raise
 
     return step
+
+
+def compiled(function):
+    # JAX would take the trace of one method for that of another.
+    return jax.jit(functools.partial(function))
