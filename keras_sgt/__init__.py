@@ -10,10 +10,13 @@ from keras_sgt import (
     masking,
     report,
 )
+from keras_sgt.introspection import versions
 from keras_sgt.model import SaliencyGuidedModel
 from keras_sgt.report import compare
 
-__version__ = "0.1.0"
+__version__ = "0.1.1"
+
+versions.warn_of_untested_keras()
 
 __all__ = [
     "SaliencyGuidedModel",

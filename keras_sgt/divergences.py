@@ -1,7 +1,9 @@
 """D(f(X) ‖ f(X̃)): how far masking moved a prediction, one value a sample."""
 
 import keras
-from keras import losses, ops
+from keras import ops
+
+from keras_sgt.introspection import losses
 
 
 class Divergence:
@@ -148,37 +150,10 @@ def _clipped_log(probabilities):
     return clipped, ops.log(clipped)
 
 
-_LOSSES = {
-    CategoricalKL: (
-        (losses.CategoricalCrossentropy, losses.categorical_crossentropy),
-        (
-            losses.SparseCategoricalCrossentropy,
-            losses.sparse_categorical_crossentropy,
-        ),
-        (
-            losses.CategoricalFocalCrossentropy,
-            losses.categorical_focal_crossentropy,
-        ),
-        (losses.KLDivergence, losses.kl_divergence),
-    ),
-    BernoulliKL: (
-        (losses.BinaryCrossentropy, losses.binary_crossentropy),
-        (losses.BinaryFocalCrossentropy, losses.binary_focal_crossentropy),
-    ),
-    MeanSquared: (
-        (losses.MeanSquaredError, losses.mean_squared_error),
-        (losses.MeanAbsoluteError, losses.mean_absolute_error),
-        (
-            losses.MeanAbsolutePercentageError,
-            losses.mean_absolute_percentage_error,
-        ),
-        (
-            losses.MeanSquaredLogarithmicError,
-            losses.mean_squared_logarithmic_error,
-        ),
-        (losses.Huber, losses.huber),
-        (losses.LogCosh, losses.log_cosh),
-    ),
+_OF_KIND = {
+    losses.CATEGORICAL: CategoricalKL,
+    losses.BERNOULLI: BernoulliKL,
+    losses.NUMBERS: MeanSquared,
 }
 
 
@@ -192,8 +167,9 @@ def for_loss(loss):
         loss: anything that `compile(loss=...)` takes for one output.
 
     Returns:
-        `Divergence`, or `None` where the loss does not say what outputs mean,
-        or has its classes on another axis than the last.
+        `Divergence`, or `None` where the loss does not say what outputs mean
+        (no cross-entropy of Keras, or a configuration that cannot be read), or
+        has its classes on another axis than the last.
 
     Example:
 
@@ -201,15 +177,10 @@ def for_loss(loss):
     >>> type(keras_sgt.divergences.for_loss("binary_crossentropy")).__name__
     'BernoulliKL'
     """
-    if isinstance(loss, str) and loss.lower() in ("ce", "crossentropy"):
-        return None  # Keras picks the cross-entropy by the first batch
-    loss = losses.get(loss)
-    if getattr(loss, "axis", -1) != -1:
+    facts = losses.read(loss)
+    if facts.kind is None:
         return None
-    for divergence, known in _LOSSES.items():
-        for class_, function in known:
-            if isinstance(loss, class_) or loss is function:
-                if issubclass(divergence, _FromLogits):
-                    return divergence(getattr(loss, "from_logits", False))
-                return divergence()
-    return None
+    divergence = _OF_KIND[facts.kind]
+    if issubclass(divergence, _FromLogits):
+        return divergence(facts.from_logits)
+    return divergence()

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_sgt import backend
+from keras_sgt.introspection.layers import all_layers
 
 TOKEN_IDS = "token_ids"  # KerasHub's name for the input of a text model
 
@@ -28,7 +29,7 @@ def find(model, layer, owner):
     Raises:
         ValueError: if there is none, or more than one.
     """
-    layers = list(model._flatten_layers(include_self=False))
+    layers = all_layers(model, include_self=False)
     embeddings = [x for x in layers if isinstance(x, keras.layers.Embedding)]
     candidates = embeddings
     if layer is not None:
@@ -46,9 +47,7 @@ def find(model, layer, owner):
 def vocabulary(layer):
     """What knows the ids: the layer, or the one `Embedding` that it holds."""
     held = [
-        x
-        for x in layer._flatten_layers()
-        if isinstance(x, keras.layers.Embedding)
+        x for x in all_layers(layer) if isinstance(x, keras.layers.Embedding)
     ]
     return held[0] if len(held) == 1 else layer
 

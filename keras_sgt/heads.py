@@ -10,6 +10,12 @@ from keras import ops
 
 from keras_sgt import backend, divergences
 from keras_sgt.divergences import BernoulliKL, CategoricalKL
+from keras_sgt.introspection import losses
+from keras_sgt.introspection.layers import (
+    all_layers,
+    is_of_keras,
+    own_attribute,
+)
 
 _SOFTMAX = (keras.activations.softmax, ops.softmax)
 _SIGMOID = (keras.activations.sigmoid, ops.sigmoid)
@@ -23,8 +29,10 @@ _SINGLE_SOFTMAX = (
 
 def check_softmax(model):
     """Raises if a layer of the model ends in a softmax over one unit."""
-    for layer in model._flatten_layers(include_self=False):
-        activation = vars(layer).get("activation")
+    for layer in all_layers(model, include_self=False):
+        activation = own_attribute(layer, "activation")
+        # A layer of the user's own may have neither; then the first training
+        # step finds the single unit (`recorded_logits`).
         units = getattr(layer, "units", getattr(layer, "filters", None))
         if units == 1 and _is_one_of(_SOFTMAX, activation):
             raise ValueError(f"{_SINGLE_SOFTMAX} Received: {layer.name}")
@@ -46,7 +54,10 @@ def ends_in_logits(model):
         bool, or `None`.
     """
     layer = _last_layer(inner(model))
-    activation = getattr(layer, "activation", None)
+    if layer is None or not is_of_keras(type(layer)):
+        return None  # what one's own layer does with an activation is unknown
+    # Keras's own layers have one under this name, or none.
+    activation = own_attribute(layer, "activation")
     if isinstance(layer, keras.layers.Softmax) or _is_one_of(
         _SOFTMAX + _SIGMOID, activation
     ):
@@ -211,8 +222,9 @@ class DivergenceLoss(keras.losses.Loss):
 
 
 _NO_DIVERGENCE = (
-    "No divergence is known for the loss {loss!r} (of cross-entropies those "
-    "with the classes on the last axis have one). Pass "
+    "No divergence is known for the loss {loss!r}: of the losses of Keras "
+    "those of cross-entropy (classes on the last axis) and of regression have "
+    "one, where their configuration can be read. Pass "
     "`SaliencyGuidedModel(divergence=...)`: one of `keras_sgt.divergences` "
     "(`CategoricalKL`, `BernoulliKL`, `MeanSquared`) or a callable "
     "`(clean, masked) -> (batch,)`."
@@ -222,22 +234,21 @@ _NO_DIVERGENCE = (
 def _head(loss, divergence, weight):
     if loss is None and divergence is None:
         return None
+    facts = losses.UNKNOWN if loss is None else losses.read(loss)
     meaning = None if loss is None else divergences.for_loss(loss)
     if meaning is None and isinstance(divergence, divergences.Divergence):
         meaning = divergence
-    reduction = getattr(loss, "reduction", None)
-    if reduction not in ("sum", "mean", "mean_with_sample_weight"):
-        reduction = "sum_over_batch_size"
     return Head(
         meaning,
         meaning if divergence is None else divergence,
         1.0 if weight is None else weight,
-        reduction,
-        getattr(loss, "ignore_class", None),
+        facts.reduction,
+        facts.ignore_class,
     )
 
 
 def _check_head(head, loss, target):
+    losses.check_reduction(loss, head.reduction)
     if head.divergence is None:
         raise ValueError(_NO_DIVERGENCE.format(loss=loss))
     if head.meaning is None and not callable(target):
@@ -300,8 +311,8 @@ def recorded_logits(model):
         return None
 
     with contextlib.ExitStack() as stack:
-        for layer in model._flatten_layers(include_self=False):
-            activation = vars(layer).get("activation")
+        for layer in all_layers(model, include_self=False):
+            activation = own_attribute(layer, "activation")
             if _is_one_of(_SOFTMAX + _SIGMOID, activation):
                 changed = backend.replaced(layer, "activation", recording)
                 stack.enter_context(changed)
@@ -312,7 +323,8 @@ def recorded_logits(model):
 
 
 def _is_one_of(functions, function):
-    return inspect.unwrap(function) in functions  # others may wrap it too
+    # Others may wrap it too, while they watch a layer.
+    return function is not None and inspect.unwrap(function) in functions
 
 
 def label_scores(head, y, outputs, logits_of):

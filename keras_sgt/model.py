@@ -15,6 +15,7 @@ import numpy as np
 from keras import ops
 
 from keras_sgt import backend, heads, one_pass
+from keras_sgt.introspection import layers as introspection
 from keras_sgt.masking import FeatureMasking
 
 
@@ -194,7 +195,7 @@ class SaliencyGuidedModel(keras.Model):
             self.built = True
 
     def call(self, inputs, training=None):
-        if "training" not in self.model.call_signature_parameters:
+        if not introspection.takes_training(self.model):
             training = False  # as Keras would train such a model
         masked = _masked_batch.get()
         if self._one_pass and training and masked and masked.outputs is None:
@@ -309,7 +310,7 @@ class SaliencyGuidedModel(keras.Model):
                 "`mask_on_batch` needs a compiled model, whose loss tells what "
                 "its outputs mean. Call `compile(loss=...)` first."
             )
-        self._sync()
+        introspection.sync(self)
         x, y = keras.tree.map_structure(_tensor, (x, y))
         self.masking.check_inputs(x, self)
         self._build(x)
@@ -352,7 +353,8 @@ class SaliencyGuidedModel(keras.Model):
     def _mask(self, x, y, sample_weight, state_mapping):
         """X̃: the least salient features of `x` replaced, a constant."""
         half = any(
-            layer.compute_dtype == "float16" for layer in self._flatten_layers()
+            layer.compute_dtype == "float16"
+            for layer in introspection.all_layers(self)
         )
         # Small gradients vanish in float16, and ties would be masked by their
         # position. A ranking knows no scale.
@@ -389,7 +391,7 @@ class SaliencyGuidedModel(keras.Model):
         )
 
     def _predict(self, inputs, training):
-        if "training" in self.call_signature_parameters:
+        if introspection.takes_training(self):
             return self(inputs, training=training)
         return self(inputs)
 
@@ -411,7 +413,7 @@ class SaliencyGuidedModel(keras.Model):
         """The weights that training updates by other means than gradients."""
         frozen = {
             id(weight)
-            for layer in self._flatten_layers()
+            for layer in introspection.all_layers(self)
             if not layer.trainable
             for weight in layer.weights
         }
@@ -445,7 +447,7 @@ class SaliencyGuidedModel(keras.Model):
         self._one_pass = (
             type(self).call is SaliencyGuidedModel.call
             # What is computed again in the backward pass cannot be kept.
-            and getattr(self, "_remat_mode", None) is None
+            and not introspection.is_rematerialised(self)
             and one_pass.pays(self.model)
         )
 
@@ -493,13 +495,8 @@ class SaliencyGuidedModel(keras.Model):
         self._assign(self._mask_fraction, _checked_fraction(value))
 
     def _assign(self, setting, value):
-        self._sync()
+        introspection.sync(self)
         setting.assign(value)
-
-    def _sync(self):
-        if hasattr(self, "jax_state_sync"):
-            # While training, JAX holds the values outside of the variables.
-            self.jax_state_sync()
 
     @property
     def variables(self):
@@ -689,7 +686,7 @@ def _check_saliency_target(target):
 def _check_stateless(model):
     stateful = [
         layer.name
-        for layer in model._flatten_layers()
+        for layer in introspection.all_layers(model)
         if isinstance(layer, keras.layers.RNN) and layer.stateful
     ]
     if stateful:

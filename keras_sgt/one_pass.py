@@ -9,10 +9,16 @@ pass, which is then computed once.
 import keras
 from keras import layers, ops
 
+from keras_sgt.introspection.layers import (
+    all_layers,
+    between_layers,
+    is_of_keras,
+)
+
 # Layers that treat each sample by itself, if they are told nothing else. Of
-# others, such as batch normalisation and one's own, it is not known.
+# others, such as batch normalisation and the user's own, it is not known.
 _BY_SAMPLE = {
-    getattr(layers, name).call
+    getattr(layers, name)
     for name in (
         *("InputLayer", "Masking", "Embedding", "Dense", "TimeDistributed"),
         *("SimpleRNN", "GRU", "LSTM", "RNN", "Bidirectional"),
@@ -46,10 +52,10 @@ def pays(model):
     Returns:
         bool.
     """
-    inner = list(model._flatten_layers())
+    inner = all_layers(model)
     return (
         any(isinstance(layer, layers.RNN) for layer in inner)
-        and all(map(_by_sample, inner))
+        and all(map(_treats_each_sample_by_itself, inner))
         # Devices that share a batch would have to exchange samples.
         and keras.distribution.distribution() is None
     )
@@ -105,40 +111,36 @@ class _Samples(layers.Layer):
         return None if previous_mask is None else previous_mask[self.part]
 
 
-def _by_sample(layer):
+def _treats_each_sample_by_itself(layer):
     if isinstance(layer, keras.Model):
-        operations = getattr(layer, "operations", layer.layers)
-        return _of_keras(type(layer).call) and all(
-            isinstance(operation, layers.Layer) or _finds_padding(operation)
-            for operation in operations
+        operations = between_layers(layer)
+        return (
+            is_of_keras(type(layer).call)
+            and operations is not None
+            and all(map(_computes_a_padding_mask, operations))
         )
-    activations = (
-        getattr(layer, name, None)
-        for name in ("activation", "recurrent_activation")
-    )
+    config = layer.get_config()  # its keys are the constructor's arguments
     return (
-        type(layer).call in _BY_SAMPLE
-        and all(f is None or _of_keras(f) for f in activations)
-        and _along_a_sample(layer)
+        type(layer) in _BY_SAMPLE
+        and all(is_of_keras(f) for f in _activations(layer, config))
+        and _spares_the_batch_axis(config.get("axis", -1))
         and layer.activity_regularizer is None
-        and getattr(layer, "noise_shape", None) is None
+        and config.get("noise_shape") is None
     )
 
 
-def _of_keras(thing):
-    return getattr(thing, "__module__", "").startswith("keras.")
+def _activations(layer, config):
+    names = ("activation", "recurrent_activation")
+    return [getattr(layer, name) for name in names if config.get(name)]
 
 
-def _along_a_sample(layer_or_operation):
-    """Whether its axes, if it has some, are none of the batch."""
-    axes = keras.tree.flatten(getattr(layer_or_operation, "axis", -1))
-    return all(axis == -1 or axis > 0 for axis in axes)
+def _spares_the_batch_axis(axes):
+    return all(axis == -1 or axis > 0 for axis in keras.tree.flatten(axes))
 
 
-def _finds_padding(operation):
-    """Whether it is of those by which layers tell what is padding."""
-    return (
-        _of_keras(type(operation))
-        and type(operation).__name__ in ("NotEqual", "Any")
-        and _along_a_sample(operation)
-    )
+def _computes_a_padding_mask(operation):
+    """Whether it is one of the operations that layers mark padding with."""
+    name = type(operation).__name__
+    if not is_of_keras(type(operation)) or name not in ("NotEqual", "Any"):
+        return False
+    return name == "NotEqual" or _spares_the_batch_axis(operation.axis)

@@ -15,7 +15,7 @@ class Predicting(keras.Model):
 
     def predict(self, *args, **kwargs):
         held = []
-        if hasattr(self, "jax_state_sync"):
+        if keras.backend.backend() == "jax":
             held = [(v, ops.copy(v.value)) for v in self.variables]
         try:
             return super().predict(*args, **kwargs)

@@ -890,7 +890,8 @@ def test_what_training_repeats_is_computed_once(first, forwards):
     )
     guided = keras_sgt.SaliencyGuidedModel(model)
     guided.compile("sgd", "mse")
-    batch = np.ones((4, 9, 9, 1)), np.ones((4, 3))
+    # As `fit` makes them: of float64 the first layer would make another tensor.
+    batch = np.ones((4, 9, 9, 1), "float32"), np.ones((4, 3), "float32")
     guided.train_on_batch(*batch)  # builds optimizer and metrics
     with Convolutions() as forward:
         guided.train_on_batch(*batch)

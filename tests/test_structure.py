@@ -14,6 +14,7 @@ FRAMEWORKS = {"tensorflow", "jax", "torch"}
 # Upper rooms may use lower ones, never the other way round.
 FLOORS = [
     "checks",
+    "introspection",
     "backend",
     "embedding",
     "divergences",

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_sgt import backend, embedding, heads
+from keras_sgt.introspection.layers import all_layers
 from keras_sgt.masking.masking import leaf_paths
 
 SCORES = ("logit", "probability")
@@ -224,7 +225,7 @@ class Explained:
     def _embeds(self):
         return self.layer is not None or any(
             isinstance(layer, keras.layers.Embedding)
-            for layer in self.model._flatten_layers(include_self=False)
+            for layer in all_layers(self.model, include_self=False)
         )
 
     def _look_at_outputs(self, inputs):

@@ -5,6 +5,7 @@ from keras import layers, ops
 
 from keras_sgt import backend, embedding
 from keras_sgt.attribution.attribution import Attribution
+from keras_sgt.introspection.layers import all_layers
 
 _CONVOLUTIONS = (
     layers.Conv1D,
@@ -68,7 +69,7 @@ class GradCAM(Attribution):
         self.relu = relu
         found = [
             x
-            for x in model._flatten_layers(include_self=False)
+            for x in all_layers(model, include_self=False)
             if (
                 isinstance(x, _CONVOLUTIONS)
                 if conv_layer is None
@@ -76,7 +77,7 @@ class GradCAM(Attribution):
             )
         ]
         if not found or (conv_layer is not None and len(found) > 1):
-            names = [x.name for x in model._flatten_layers(include_self=False)]
+            names = [x.name for x in all_layers(model, include_self=False)]
             raise ValueError(
                 "`conv_layer` has to be a layer of the model with an output "
                 "for each place, or its name (by default, the last "

@@ -13,6 +13,11 @@ import keras
 from keras import layers, ops
 
 from keras_sgt import backend
+from keras_sgt.introspection.layers import (
+    all_layers,
+    between_layers,
+    is_of_keras,
+)
 
 _EPSILON = 1e-10  # below it, Δinput counts as none; Captum's
 
@@ -92,12 +97,12 @@ class Rescale:
     """
 
     def __init__(self, model):
-        flat = list(model._flatten_layers(include_self=False))
+        flat = all_layers(model, include_self=False)
         self.untreated = [x for x in flat if isinstance(x, _WITHOUT_RULE)]
         inside = {
             id(x)
             for layer in self.untreated
-            for x in layer._flatten_layers(include_self=False)
+            for x in all_layers(layer, include_self=False)
         }
         self.untreated = [x for x in self.untreated if id(x) not in inside]
         self._rules = [
@@ -161,8 +166,8 @@ def _is_unknown(layer):
 
     What holds layers is left out: they are seen by themselves.
     """
-    own = not type(layer).__module__.startswith("keras.")
-    holds = list(layer._flatten_layers(include_self=False))
+    own = not is_of_keras(type(layer))
+    holds = all_layers(layer, include_self=False)
     return not holds and (own or isinstance(layer, layers.Lambda))
 
 
@@ -171,9 +176,9 @@ def _operations(models):
     return [
         operation
         for model in models
-        for operation in getattr(model, "operations", ())
-        if not isinstance(operation, keras.Layer)
-        and type(operation).__name__ not in _LINEAR
+        if isinstance(model, keras.Model)
+        for operation in between_layers(model) or ()
+        if type(operation).__name__ not in _LINEAR
     ]
 
 

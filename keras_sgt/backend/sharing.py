@@ -14,6 +14,7 @@ import keras
 import torch
 
 from keras_sgt.backend.patching import replaced
+from keras_sgt.introspection import layers as introspection
 
 _current = contextvars.ContextVar("shared_calls", default=None)
 
@@ -27,7 +28,7 @@ def shared_forward(model):
     calls = _SharedCalls()
     token = _current.set(calls)
     with contextlib.ExitStack() as stack:
-        for layer in model._flatten_layers(include_self=False):
+        for layer in introspection.all_layers(model, include_self=False):
             if _is_same_in_training(layer):
                 stack.enter_context(replaced(layer, "call", calls.sharing))
         try:
@@ -110,9 +111,9 @@ def _is_same_in_training(layer):
     # training takes no gradient through them; not rematerialised ones, which
     # compute again in the backward pass.
     return (
-        type(layer).__module__.startswith("keras.")
-        and not list(layer._flatten_layers(include_self=False))
+        introspection.is_of_keras(type(layer))
+        and not introspection.all_layers(layer, include_self=False)
         and layer.trainable
-        and getattr(layer, "_remat_mode", None) is None
-        and "training" not in layer.call_signature_parameters
+        and not introspection.is_rematerialised(layer)
+        and not introspection.takes_training(layer)
     )

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_sgt import backend
+from keras_sgt.introspection.layers import all_layers
 from keras_sgt.masking import replacement as replacements
 from keras_sgt.masking import selection
 
@@ -124,7 +125,7 @@ class FeatureMasking(keras.layers.Layer):
             return
         values = {
             layer.mask_value
-            for layer in model._flatten_layers(include_self=False)
+            for layer in all_layers(model, include_self=False)
             if isinstance(layer, keras.layers.Masking)
         }
         if len(values) > 1:

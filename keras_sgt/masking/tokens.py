@@ -2,6 +2,7 @@
 
 import keras
 from keras import ops
+from keras.layers import Embedding
 
 from keras_sgt import backend, embedding
 from keras_sgt.masking import replacement as replacements
@@ -72,8 +73,9 @@ class TokenMasking(keras.layers.Layer):
             id of a mask token; or a `keras_sgt.masking.Replacement`, such as
             `RandomToken(vocabulary_size)`. Defaults to `"previous"`.
         padding: which tokens are padding: `"auto"`, those that an input
-            `padding_mask` leaves out, else id 0 where the embedding has
-            `mask_zero=True`, else none; an int, the id; or `None`.
+            `padding_mask` leaves out, else those that the embedding's
+            `compute_mask` leaves out (id 0 where it has `mask_zero=True`),
+            else none; an int, the id; or `None`.
             Defaults to `"auto"`.
         special_ids: ints, the ids of tokens that always stay, such as those
             that open and close a text. Defaults to none.
@@ -172,7 +174,9 @@ class TokenMasking(keras.layers.Layer):
 
     def _vocabulary_size(self, model):
         layer = embedding.vocabulary(self._embedding(model))
-        return getattr(layer, "input_dim", None)
+        # Of a layer of the user's own it is not known; then Keras finds, or
+        # the framework, that an id has no vector.
+        return layer.input_dim if isinstance(layer, Embedding) else None
 
     def _replacing_ids(self):
         if isinstance(self.replacement, RandomToken):
@@ -246,8 +250,15 @@ class TokenMasking(keras.layers.Layer):
                 check_padding_mask(mask, ids.shape)
                 left_out = ops.logical_not(ops.cast(mask, "bool"))
                 return ops.logical_or(left_out, self._is_one_of(ids, ()))
-            layer = embedding.vocabulary(layer)
-            padding = 0 if getattr(layer, "mask_zero", False) else None
+            # What Keras takes for text, in the layer or the one it holds.
+            real = layer.compute_mask(ids, None)
+            if real is None:
+                real = embedding.vocabulary(layer).compute_mask(ids, None)
+            stays = self._is_one_of(ids, ())
+            if real is None:
+                return stays
+            check_padding_mask(real, ids.shape)
+            return ops.logical_or(stays, ops.logical_not(real))
         return self._is_one_of(ids, () if padding is None else (padding,))
 
     def _is_one_of(self, ids, padding):

@@ -1,0 +1,81 @@
+"""The layers of a model, and what can be told of each.
+
+Nothing here falls back on a guess: what a version of Keras no longer has
+raises, or counts as unknown, which is the safe side.
+"""
+
+import inspect
+
+import keras
+
+
+def all_layers(model, include_self=True):
+    """Every layer of a model, at any depth, models and wrappers included.
+
+    Private in Keras: `Model.layers` stops at layers that hold layers. Waits
+    for a public way down.
+    """
+    return list(model._flatten_layers(include_self=include_self))
+
+
+def is_of_keras(thing):
+    """Whether a class, function or method is Keras's own.
+
+    Of all others it is not known what they do.
+    """
+    module = getattr(inspect.unwrap(thing), "__module__", None) or ""
+    return module.split(".")[0] == "keras"
+
+
+def is_rematerialised(layer):
+    """Whether the backward pass computes the layer again, or may.
+
+    Private in Keras, which has no public way to ask for a layer's
+    `RematScope`; where it cannot be told, the answer is yes.
+    """
+    return getattr(layer, "_remat_mode", "unknown") is not None
+
+
+def takes_training(layer):
+    """Whether the layer's `call` has an argument `training`.
+
+    Undocumented in Keras, but cheap in every step, and `torch.compile` can
+    follow it, which `inspect.signature` is not.
+    """
+    return "training" in layer.call_signature_parameters
+
+
+def own_attribute(layer, name):
+    """What stands under that name in the layer itself, or `None`.
+
+    For attributes that are functions, such as `activation`: those of the class
+    are methods of the layer.
+    """
+    return vars(layer).get(name)
+
+
+def between_layers(model):
+    """The operations that a model runs between its layers; `None` if unknown.
+
+    Args:
+        model: `keras.Model`.
+
+    Returns:
+        List of `keras.Operation`, without the layers.
+    """
+    if isinstance(model, keras.Sequential):
+        return []
+    try:
+        operations = model.operations
+    except AttributeError:  # subclassed, its `call` may do anything
+        return None
+    return [each for each in operations if not isinstance(each, keras.Layer)]
+
+
+def sync(model):
+    """Hands the variables of a model their values back while it trains on JAX.
+
+    There Keras holds them outside of the variables during `fit`.
+    """
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()
