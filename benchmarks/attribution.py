@@ -22,7 +22,9 @@ import numpy as np
 
 from keras_sgt import attribution
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
+sys.path.insert(
+    0, str(pathlib.Path(__file__).parents[1] / "examples" / "studies")
+)
 import networks
 
 BASELINES = 20

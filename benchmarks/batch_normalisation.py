@@ -22,7 +22,9 @@ from keras import layers
 import keras_sgt
 from keras_sgt import attribution, evaluation
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
+sys.path.insert(
+    0, str(pathlib.Path(__file__).parents[1] / "examples" / "studies")
+)
 import quickstart
 
 TRAININGS = {

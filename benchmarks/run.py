@@ -27,7 +27,9 @@ import step
 import keras_sgt
 from keras_sgt import masking
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
+sys.path.insert(
+    0, str(pathlib.Path(__file__).parents[1] / "examples" / "studies")
+)
 import networks
 
 WORDS = 10_000

@@ -19,7 +19,9 @@ import numpy as np
 
 import keras_sgt
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
+sys.path.insert(
+    0, str(pathlib.Path(__file__).parents[1] / "examples" / "studies")
+)
 import networks
 
 KEEP_MEMORY = {

@@ -12,17 +12,21 @@ prints one table and writes `saliency.png`. `--dataset mnist` and
 import argparse
 import csv
 import os
+import pathlib
 import platform
 import statistics
+import sys
 import time
 
 import keras
 import matplotlib.pyplot as plt
-import networks
 import numpy as np
 
 import keras_sgt
 from keras_sgt import attribution, datasets, evaluation
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "studies"))
+import networks
 
 TRAININGS = {
     "traditional": None,

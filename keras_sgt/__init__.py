@@ -11,10 +11,9 @@ from keras_sgt import (
     report,
 )
 from keras_sgt.introspection import versions
-from keras_sgt.model import SaliencyGuidedModel
 from keras_sgt.report import compare
-
-__version__ = "0.1.1"
+from keras_sgt.training import SaliencyGuidedModel
+from keras_sgt.version import __version__ as __version__
 
 versions.warn_of_untested_keras()
 

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 
 import keras_sgt
-from keras_sgt.report import data, registry
+from keras_sgt.report.measures import DOMAINS, MEASURES
+from keras_sgt.report.methods import METHODS
 
 DATA = (
     "an .npz file with the arrays x (test inputs) and y (their classes), and "
@@ -68,17 +69,17 @@ def parser():
         "--methods",
         nargs="+",
         default=["gradient", "integrated_gradients", "random"],
-        help=f"out of {', '.join(data.METHODS)} (default: %(default)s)",
+        help=f"out of {', '.join(METHODS)} (default: %(default)s)",
     )
     compare.add_argument(
         "--measures",
         nargs="+",
-        help=f"out of {', '.join(registry.MEASURES)} (default: all that fit)",
+        help=f"out of {', '.join(MEASURES)} (default: all that fit)",
     )
     compare.add_argument(
         "--domain",
         default="auto",
-        choices=("auto", *registry.DOMAINS),
+        choices=("auto", *DOMAINS),
         help="the kind of data (default: told by the axes of x)",
     )
     compare.add_argument(

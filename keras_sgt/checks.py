@@ -130,3 +130,23 @@ def truth_masks(name, values, shape, real=None):
                 "as another. Leave those samples out."
             )
     return mask
+
+
+def finite(name, values):
+    """`values` as an array, in float32 where it is floating point."""
+    array = np.asarray(values)
+    if array.dtype == object or array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"`{name}` has to hold arrays of numbers. Received: "
+            f"{type(values).__name__} of dtype {array.dtype}"
+        )
+    if array.dtype.kind != "f":
+        return array
+    bad = ~np.isfinite(array)
+    if bad.any():
+        raise ValueError(
+            f"`{name}` has to be finite. Received: NaN or infinity in "
+            f"{int(bad.sum())} of its {array.size} entries. Replace them "
+            "(`numpy.nan_to_num`) or leave those samples out."
+        )
+    return array.astype("float32", copy=False)

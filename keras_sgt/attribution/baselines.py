@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_sgt.attribution.explained import finite
+from keras_sgt.checks import finite
 
 
 def resolve(given, kind, x, positions):

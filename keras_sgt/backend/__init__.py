@@ -4,8 +4,6 @@ Every module of this package offers the same names:
 
 - `input_gradients(function, inputs)`: gradients of a scalar function with
   respect to its inputs (a tensor or a nest of them).
-- `replaced(layer, name, change)`: a context in which a layer has another
-  attribute.
 - `lowest(values, k)`: exactly the k lowest of each row.
 - `replica_count()`: how many replicas share one step of training.
 - `keep_state(model, train_function)`: a train function that leaves the model
@@ -19,8 +17,6 @@ Every module of this package offers the same names:
 """
 
 import keras
-
-from keras_sgt.backend import patching
 
 match keras.backend.backend():
     case "tensorflow":
@@ -40,7 +36,6 @@ compiled = _backend.compiled
 input_gradients = _backend.input_gradients
 keep_state = _backend.keep_state
 lowest = _backend.lowest
-replaced = patching.replaced
 replica_count = _backend.replica_count
 shared_forward = _backend.shared_forward
 TRACED = _backend.TRACED

@@ -1,7 +1,7 @@
 import keras
 import torch
 
-from keras_sgt.backend.sharing import saliency_pass, shared_forward
+from keras_sgt.backend.torch_sharing import saliency_pass, shared_forward
 
 __all__ = ["shared_forward"]
 

@@ -56,7 +56,7 @@ def max_sensitivity(
     draws = checks.count("draws", draws)
     target = _target(target, len(x))
     rng = np.random.default_rng(seed)
-    clean = attribute(method, x, target)
+    clean = prediction.attribute(method, x, target)
     norm = np.linalg.norm(clean, axis=1)
     largest = np.zeros(len(x))
     for _ in range(draws):
@@ -65,7 +65,7 @@ def max_sensitivity(
             perturbed = (x + noise).astype(x.dtype)
         else:
             perturbed = _perturbed(perturb, x, rng)
-        moved = attribute(method, perturbed, target) - clean
+        moved = prediction.attribute(method, perturbed, target) - clean
         largest = np.maximum(largest, np.linalg.norm(moved, axis=1))
     return results.of_samples(largest / np.where(norm > 0, norm, 1))
 
@@ -234,18 +234,6 @@ def completeness(
     change = prediction.of_target(clean - empty, target)
     total = attributions.reshape(len(x), -1).sum(1, dtype="float64")
     return results.of_samples(np.abs(total - change))
-
-
-def attribute(method, x, target):
-    """What a method attributes, checked, as float64 `(samples, features)`."""
-    if not callable(method):
-        raise ValueError(
-            "`method` has to be a callable `(x, target=None)` that returns "
-            f"attributions. Received: {type(method).__name__}"
-        )
-    found = checks.numeric("the method's attributions", method(x, target))
-    checks.same_shape("the method's attributions", found, "x", x)
-    return found.reshape(len(x), -1).astype("float64")
 
 
 def _target(target, samples):

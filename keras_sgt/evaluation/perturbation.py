@@ -4,11 +4,10 @@ import numpy as np
 
 from keras_sgt import checks
 from keras_sgt.evaluation import fills, prediction, relevance, results
+from keras_sgt.evaluation.relevance import LEVELS
 
 # Float inputs are perturbed in chunks of about this size.
 _CHUNK_BYTES = 2**26
-
-LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def accuracy_drop(

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_sgt import checks
+
 _CLASSES = (
     "The model has to give one output for each class, `(samples, classes)`, "
     "or the probability of class 1, `(samples, 1)`. "
@@ -110,3 +112,15 @@ def _two_classes(outputs, from_logits):
             f"{outputs.max():.4g}. If it is a logit, pass `from_logits=True`."
         )
     return np.concatenate([1 - outputs, outputs], 1)
+
+
+def attribute(method, x, target):
+    """What a method attributes, checked, as float64 `(samples, features)`."""
+    if not callable(method):
+        raise ValueError(
+            "`method` has to be a callable `(x, target=None)` that returns "
+            f"attributions. Received: {type(method).__name__}"
+        )
+    found = checks.numeric("the method's attributions", method(x, target))
+    checks.same_shape("the method's attributions", found, "x", x)
+    return found.reshape(len(x), -1).astype("float64")

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_sgt import checks
 from keras_sgt.evaluation import results
-from keras_sgt.evaluation.consistency import attribute
+from keras_sgt.evaluation.prediction import attribute
 
 ORDERS = ("cascading", "independent")
 

@@ -120,3 +120,6 @@ def ranking(rows):
     ranks = np.empty_like(positions)
     np.put_along_axis(ranks, positions, np.arange(rows.shape[1])[None], 1)
     return ranks
+
+
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

@@ -4,9 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_sgt import backend, checks, heads
+from keras_sgt import backend, checks
 from keras_sgt.evaluation import prediction, results
-from keras_sgt.predicting import Predicting
+from keras_sgt.introspection.logits import (
+    recorded_logits,
+)
+from keras_sgt.introspection.predicting import Predicting
 
 METHODS = ("fgsm", "pgd")
 
@@ -139,7 +142,7 @@ class _LossGradient(Predicting):
         return backend.input_gradients(lambda x: self._loss(x, labels), x)
 
     def _loss(self, x, labels):
-        with heads.recorded_logits(self.model) as logits_of:
+        with recorded_logits(self.model) as logits_of:
             outputs = self.model(x, training=False)
             logits = outputs if self.from_logits else logits_of(outputs)
         if logits is None:

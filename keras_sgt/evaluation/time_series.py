@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_sgt import checks
 from keras_sgt.evaluation import relevance, results
-from keras_sgt.evaluation.perturbation import LEVELS
+from keras_sgt.evaluation.relevance import LEVELS
 
 VIEWS = ("all", "time", "feature")
 _CHUNK_CELLS = 2**22

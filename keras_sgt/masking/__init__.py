@@ -1,6 +1,7 @@
 """Which features are masked, and what takes their place."""
 
-from keras_sgt.masking.masking import FeatureMasking
+from keras_sgt.masking.base import Masking
+from keras_sgt.masking.feature_masking import FeatureMasking
 from keras_sgt.masking.replacement import (
     Constant,
     Gaussian,
@@ -11,13 +12,14 @@ from keras_sgt.masking.replacement import (
     Uniform,
     get,
 )
-from keras_sgt.masking.tokens import RandomToken, TokenMasking
+from keras_sgt.masking.token_masking import RandomToken, TokenMasking
 
 __all__ = [
     "Constant",
     "FeatureMasking",
     "Gaussian",
     "Marginal",
+    "Masking",
     "Mean",
     "Previous",
     "RandomToken",

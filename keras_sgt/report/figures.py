@@ -5,7 +5,7 @@ import textwrap
 
 import numpy as np
 
-from keras_sgt.report import registry
+from keras_sgt.report import measures as known_measures
 
 COLOURS = ("#0072b2", "#e66101", "#009e73", "#cc79a7", "#56b4e9", "#999933")
 STYLES = ("-", "--", ":", "-.")
@@ -345,7 +345,7 @@ def _curves(comparison, method, axes):
             for model in comparison.models
         }
         plot_curves(curves, ax=ax)
-        _titled(ax, f"{registry.heading(measure)}\n{method}")
+        _titled(ax, f"{known_measures.heading(measure)}\n{method}")
     shares = {
         model: comparison.distribution(model, method)
         for model in comparison.models

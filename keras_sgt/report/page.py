@@ -5,8 +5,9 @@ import hashlib
 
 import numpy as np
 
-import keras_sgt
-from keras_sgt.report import figures, registry
+from keras_sgt.report import figures
+from keras_sgt.report import measures as known_measures
+from keras_sgt.version import __version__
 
 FILES = "page_files"
 PICTURE_BYTES = 2_500_000  # of all together, so that the page stays small
@@ -37,7 +38,7 @@ def render(comparison, title="Saliency compared"):
         script=script,
         style_hash=_hash(style),
         script_hash=_hash(script),
-        version=keras_sgt.__version__,
+        version=__version__,
     )
 
 
@@ -254,7 +255,7 @@ def _curves(comparison):
         for measure in comparison.curves():
             yield {
                 "method": method,
-                "title": registry.heading(measure),
+                "title": known_measures.heading(measure),
                 "along": "share of features",
                 "series": [
                     _line(model, *comparison.curve(model, method, measure))
@@ -294,7 +295,7 @@ def _sorts(comparison):
                 measure, _, field = key.partition("/")
                 if field == "per_sample":
                     values = part[key][comparison.shown]
-                    title = registry.heading(measure)
+                    title = known_measures.heading(measure)
                     yield {
                         "title": f"{title}: {model}, {method}",
                         "values": [

@@ -8,9 +8,9 @@ import re
 import keras
 import numpy as np
 
-import keras_sgt
 from keras_sgt.evaluation import prediction, results
-from keras_sgt.report import registry
+from keras_sgt.report import measures as known_measures
+from keras_sgt.version import __version__
 
 BINS = 41
 PART = 1024  # samples that are measured at a time
@@ -40,7 +40,7 @@ class Task:
         truth = [] if self.truth is None else self.truth
         return [
             *(self.x, self.y, truth, self.shown, self.domain, logits),
-            *(keras_sgt.__version__, keras.__version__),
+            *(__version__, keras.__version__),
             keras.backend.backend(),
             _architecture(model),
             [weight.path for weight in model.weights],
@@ -49,7 +49,7 @@ class Task:
 
     def of_model(self, model, logits):
         """Its accuracy, and what it says of the samples that are shown."""
-        found = registry.accuracy(
+        found = known_measures.accuracy(
             model, self.x, self.y, logits, self.batch_size
         )
         said = prediction.probabilities(
@@ -66,8 +66,8 @@ class Task:
         }
         for name in self.measures:
             measured = [
-                registry.MEASURES[name].compute(
-                    registry.Given(
+                known_measures.MEASURES[name].compute(
+                    known_measures.Given(
                         model=model,
                         x=self.x[part],
                         y=self.y[part],

@@ -1,0 +1,49 @@
+from keras import ops
+
+from keras_sgt.attribution.methods.deep_lift import DeepLIFT
+
+
+class DeepSHAP(DeepLIFT):
+    """The mean of DeepLIFT over several baselines.
+
+    Args:
+        model: `keras.Model` with weights.
+        baselines: an array `(baselines, ...)` that each sample is compared
+            with, such as training samples; a nest of them, or a callable from
+            the inputs to these.
+        **options: those of `DeepLIFT`.
+
+    Reference: Lundberg and Lee, "A unified approach to interpreting model
+    predictions", NeurIPS 2017. Captum's `DeepLiftShap`.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_sgt
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    >>> model.set_weights([np.array([[1, 0], [3, 5]]), np.zeros(2)])
+    >>> method = keras_sgt.attribution.DeepSHAP(
+    ...     model, baselines=np.array([[0.0, 0.0], [2.0, 2.0]])
+    ... )
+    >>> method(np.array([[2.0, -1.0]]), target=0).round(4).tolist()
+    [[1.0, -6.0]]
+    """
+
+    baseline_kind = "several"
+
+    def __init__(self, model, baselines, **options):
+        super().__init__(model, baselines, **options)
+
+    def attribute(self, rows):
+        baselines = rows.baselines
+        several = baselines[0].shape[0]
+
+        def term(rows, i):
+            # In passes with one row for each sample, one baseline is for all.
+            i = i[:1] if self._looks == 1 else i
+            chosen = [ops.take(b, i, axis=0) for b in baselines]
+            return self._differences(rows, chosen)
+
+        without = rows._replace(baselines=[])
+        return [s / several for s in self.total(term, several, without)]

@@ -1,0 +1,15 @@
+"""What to change, and what to watch, while a model trains."""
+
+from keras_sgt.callbacks.saliency_monitor import SaliencyMonitor
+from keras_sgt.callbacks.schedules import (
+    AdaptiveMaskFraction,
+    KLWeightWarmup,
+    MaskFractionSchedule,
+)
+
+__all__ = [
+    "AdaptiveMaskFraction",
+    "KLWeightWarmup",
+    "MaskFractionSchedule",
+    "SaliencyMonitor",
+]

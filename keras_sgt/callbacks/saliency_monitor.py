@@ -1,0 +1,199 @@
+"""Saliency of fixed samples, watched while a model trains."""
+
+import io
+import pathlib
+import struct
+import time
+import warnings
+
+import keras
+
+from keras_sgt import attribution, checks, evaluation
+from keras_sgt.report import arguments, figures
+
+PICTURES = 8  # of samples, side by side
+
+
+class SaliencyMonitor(keras.callbacks.Callback):
+    """Watches the saliency of fixed samples from epoch to epoch.
+
+    At the end of each epoch that is due, `logs` get `saliency_gini`, how
+    sparse the maps are, and, if the true features are known, `saliency_mass`,
+    the share of relevance that lies on them: so they reach `History` and every
+    callback that stands after this one, such as `CSVLogger`. Works with any
+    `keras.Model`. An epoch that is not due costs nothing.
+
+    Args:
+        x: floats `(samples, ...)`, the samples that are watched; or token ids
+            `(samples, length)`, ints.
+        y: ints `(samples,)`, their classes, or one-hot.
+        every: int ≥ 1, epochs from one look to the next. Defaults to 1.
+        truth: bools shaped like `x`, in none all or none. Defaults to `None`,
+            unknown.
+        method: function from a model to a method of `keras_sgt.attribution`.
+            Defaults to `Gradient`.
+        folder: path of a folder for pictures of the maps, PNG files named by
+            epoch (needs Matplotlib). Defaults to none.
+        log_dir: path, as that of `keras.callbacks.TensorBoard`: numbers and
+            pictures for TensorBoard (needs the package tensorboard; without
+            it there is a warning). Defaults to none.
+        names: for pictures, list of str, of the words of token ids (or dict
+            from ids) or of a table's columns. Defaults to their numbers.
+
+    Raises:
+        ValueError: for samples, classes, truth or `every` out of range.
+        ImportError: for a `folder` without Matplotlib.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_sgt
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> model.compile("adam", "mse")
+    >>> x, y = np.ones((6, 4)), np.zeros(6, "int32")
+    >>> monitor = keras_sgt.callbacks.SaliencyMonitor(x, y)
+    >>> history = model.fit(
+    ...     x, np.eye(2)[y], verbose=0, callbacks=[monitor]
+    ... ).history
+    >>> sorted(history)
+    ['loss', 'saliency_gini']
+    """
+
+    def __init__(
+        self,
+        x,
+        y,
+        every=1,
+        truth=None,
+        method=attribution.Gradient,
+        folder=None,
+        log_dir=None,
+        names=None,
+    ):
+        super().__init__()
+        if type(every) is not int or every < 1:
+            raise ValueError(
+                f"`every` has to be an int, 1 or more. Received: {every!r}"
+            )
+        if not callable(method):
+            raise ValueError(
+                "`method` has to be a function from a model to a method. "
+                f"Received: {method!r}"
+            )
+        self.x, self.y, self.domain = arguments.arrays(x, y)
+        if truth is not None:
+            real = self.x != 0 if self.domain == "text" else None
+            truth = checks.truth_masks("truth", truth, self.x.shape, real)
+        if folder is not None:
+            figures.check_matplotlib()
+        self.every = every
+        self.truth = truth
+        self.method = method
+        self.folder = None if folder is None else pathlib.Path(folder)
+        self.names = names
+        self.log_dir = None if log_dir is None else str(log_dir)
+        self._attribute = self._writer = None
+
+    def on_train_begin(self, logs=None):
+        self._attribute = None  # of another model, perhaps
+        classes = arguments.class_count({"": [self.model]}, self.y)
+        if self.y.max() >= classes:
+            raise ValueError(
+                f"`y` has to hold classes below {classes}, the number that the "
+                f"model knows. Received: class {int(self.y.max())}"
+            )
+        if self.log_dir is not None:
+            self._writer = _event_writer(self.log_dir)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every:
+            return
+        if self._attribute is None:
+            self._attribute = self.method(self.model)
+        maps = self._attribute(self.x, self.y)
+        found = {"saliency_gini": evaluation.gini(maps).value}
+        if self.truth is not None:
+            mass = evaluation.relevance_mass(maps, self.truth)
+            found["saliency_mass"] = mass.value
+        if logs is not None:
+            logs.update(found)
+        self._keep(epoch, maps, found)
+
+    def on_train_end(self, logs=None):
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _keep(self, epoch, maps, found):
+        picture = None
+        wanted = self.folder is not None or self._writer is not None
+        if wanted and figures.has_matplotlib():
+            picture = self._picture(maps)
+        if self.folder is not None and picture is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path = self.folder / f"saliency-{epoch + 1:04d}.png"
+            part = path.with_suffix(".part")
+            part.write_bytes(picture)
+            part.replace(path)
+        if self._writer is not None:
+            self._writer.add_event(_event(epoch, found, picture))
+
+    def _picture(self, maps):
+        import matplotlib.figure
+
+        maps, x = maps[:PICTURES], self.x[:PICTURES]
+        if self.domain == "images":
+            size = (2 * len(maps), 4)
+            figure = matplotlib.figure.Figure(size, layout="constrained")
+            above, below = figure.subplots(2)
+            figures.plot_maps(maps, ax=above)
+            figures.plot_maps(maps, x, ax=below)
+        else:
+            size = (4 * len(maps), 3)
+            figure = matplotlib.figure.Figure(size, layout="constrained")
+            axes = figure.subplots(1, len(maps), squeeze=False)[0]
+            for i, ax in enumerate(axes):
+                names, truth = self.names, self.truth
+                truth = None if truth is None else truth[i]
+                if self.domain == "text":
+                    names = figures.words(x[i], names)
+                figures.picture(self.domain, x[i], maps[i], truth, names, ax)
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png", dpi=80)
+        return stream.getvalue()
+
+
+def _event_writer(log_dir):
+    try:
+        from tensorboard.summary.writer.event_file_writer import (
+            EventFileWriter,
+        )
+    except ImportError:
+        warnings.warn(
+            "`SaliencyMonitor(log_dir=...)` needs the package tensorboard "
+            "(pip install tensorboard); nothing is written there.",
+            stacklevel=3,
+        )
+        return None
+    return EventFileWriter(log_dir)
+
+
+def _event(epoch, found, picture):
+    from tensorboard.compat.proto import event_pb2, summary_pb2
+
+    values = [
+        summary_pb2.Summary.Value(tag=name, simple_value=value)
+        for name, value in found.items()
+    ]
+    if picture is not None:
+        width, height = struct.unpack(">II", picture[16:24])  # PNG's header
+        image = summary_pb2.Summary.Image(
+            width=width,
+            height=height,
+            colorspace=4,  # RGBA
+            encoded_image_string=picture,
+        )
+        values.append(summary_pb2.Summary.Value(tag="saliency", image=image))
+    summary = summary_pb2.Summary(value=values)
+    return event_pb2.Event(wall_time=time.time(), step=epoch, summary=summary)

@@ -1,0 +1,375 @@
+"""Masking of token ids, ranked at the output of their embedding."""
+
+import keras
+from keras import ops
+from keras.layers import Embedding
+
+from keras_sgt import backend
+from keras_sgt.introspection import embeddings
+from keras_sgt.introspection.nests import leaf_paths
+from keras_sgt.masking import replacement as replacements
+from keras_sgt.masking import selection
+from keras_sgt.masking.base import Masking
+from keras_sgt.masking.feature_masking import RANKINGS
+from keras_sgt.masking.padding import check_padding_mask, padding_mask
+
+
+@keras.saving.register_keras_serializable(package="keras_sgt")
+class RandomToken(replacements.Replacement):
+    """Ids drawn uniformly from a vocabulary.
+
+    Args:
+        high: int, one more than the largest id.
+        low: int, the smallest id. Defaults to `1`, sparing a padding id of 0.
+        seed: int. Defaults to a random one.
+
+    Raises:
+        ValueError: if the range holds no id.
+
+    Example:
+
+    >>> import keras_sgt
+    >>> masking = keras_sgt.masking.TokenMasking(
+    ...     replacement=keras_sgt.masking.RandomToken(high=1000)
+    ... )
+    """
+
+    def __init__(self, high, low=1, seed=None, **kwargs):
+        if not 0 <= low < high:
+            raise ValueError(
+                "`RandomToken` draws ids from `low` to `high - 1`. Received: "
+                f"low={low}, high={high}"
+            )
+        super().__init__(seed=seed, **kwargs)
+        self.high = high
+        self.low = low
+
+    def call(self, inputs, mask, saliency):
+        return keras.random.randint(
+            ops.shape(inputs), self.low, self.high, seed=self.seed_generator
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "high": self.high, "low": self.low}
+
+
+@keras.saving.register_keras_serializable(package="keras_sgt")
+class TokenMasking(Masking):
+    """Replaces the least salient tokens of each text by other tokens.
+
+    Saliency is the gradient at the output of the embedding layer, pooled over
+    its last axis. Ids are replaced by ids, so that the masked batch is an
+    input that the model can meet. Of a text's n real tokens exactly
+    `⌊mask_fraction · n⌋` are replaced; padding and special tokens are neither
+    counted nor ranked nor replaced.
+
+    Args:
+        layer: the embedding layer, or its name. `None` where the model has
+            just one `keras.layers.Embedding`, at any depth.
+        ranking: as in `FeatureMasking`. Defaults to `"absolute"`.
+        replacement: what takes a token's place: `"previous"`, the nearest
+            kept token before it (after it, at the start); an int, such as the
+            id of a mask token; or a `keras_sgt.masking.Replacement`, such as
+            `RandomToken(vocabulary_size)`. Defaults to `"previous"`.
+        padding: which tokens are padding: `"auto"`, those that an input
+            `padding_mask` leaves out, else those that the embedding's
+            `compute_mask` leaves out (id 0 where it has `mask_zero=True`),
+            else none; an int, the id; or `None`.
+            Defaults to `"auto"`.
+        special_ids: ints, the ids of tokens that always stay, such as those
+            that open and close a text. Defaults to none.
+        pooling: `"sum"`, `"mean"` or `"l2"` over the embedding axis. Defaults
+            to `"sum"`.
+        inputs: the input with the token ids, where a model has several: its
+            key or index. Defaults to `"token_ids"` where there is one by that
+            name, else to the only input.
+        seed: int, for random rankings. Defaults to a random one.
+        name: name of the layer.
+
+    Raises:
+        ValueError: for settings that do not exist; and in `compile`, where
+            the embedding layer cannot be told.
+
+    Reference: Ismail et al., "Improving Deep Learning Interpretability by
+    Saliency Guided Training", NeurIPS 2021.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_sgt
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.layers.Embedding(100, 8, mask_zero=True),
+    ...         keras.layers.GlobalAveragePooling1D(),
+    ...         keras.layers.Dense(1, activation="sigmoid"),
+    ...     ]
+    ... )
+    >>> masking = keras_sgt.masking.TokenMasking()
+    >>> guided = keras_sgt.SaliencyGuidedModel(model, masking=masking)
+    >>> guided.compile("adam", "binary_crossentropy")
+    """
+
+    def __init__(
+        self,
+        layer=None,
+        ranking="absolute",
+        replacement="previous",
+        padding="auto",
+        special_ids=(),
+        pooling="sum",
+        inputs=None,
+        seed=None,
+        name=None,
+        **kwargs,
+    ):
+        _check_options(ranking, padding, pooling)
+        super().__init__(seed=seed, name=name, **kwargs)
+        self.layer = layer.name if isinstance(layer, keras.Layer) else layer
+        self.ranking = ranking
+        self.replacement = _replacement(replacement)
+        self.padding = padding
+        self.special_ids = tuple(special_ids)
+        self.pooling = pooling
+        self.inputs = inputs
+
+    def check(self, model):
+        """Raises unless the embedding layer can be told and has all the ids."""
+        size = self._vocabulary_size(model)
+        ids = {
+            "special_ids": self.special_ids,
+            "padding": (self.padding,) if type(self.padding) is int else (),
+            "replacement": self._replacing_ids(),
+        }
+        for argument, given in ids.items():
+            outside = [i for i in given if size is not None and i >= size]
+            if outside:
+                raise ValueError(
+                    f"`{argument}` of `TokenMasking` has ids outside of the "
+                    f"vocabulary, which has the ids 0 to {size - 1}. "
+                    f"Received: {outside}"
+                )
+
+    def check_inputs(self, inputs, model):
+        """Raises if token ids are outside of the vocabulary.
+
+        Looks at the values, which a traced training step cannot do.
+        """
+        size = self._vocabulary_size(model)
+        ids = keras.tree.flatten(inputs)[self._position(inputs)]
+        ids = ops.convert_to_numpy(ids)
+        if (
+            size is not None
+            and ids.size
+            and not 0 <= ids.min() <= ids.max() < size
+        ):
+            raise ValueError(
+                f"Token ids have to be from 0 to {size - 1}, the vocabulary of "
+                f"the embedding layer. Received: ids from {ids.min()} to "
+                f"{ids.max()}"
+            )
+
+    def _vocabulary_size(self, model):
+        layer = embeddings.vocabulary(self._embedding(model))
+        # Of a layer of the user's own it is not known; then Keras finds, or
+        # the framework, that an id has no vector.
+        return layer.input_dim if isinstance(layer, Embedding) else None
+
+    def _replacing_ids(self):
+        if isinstance(self.replacement, RandomToken):
+            return (self.replacement.high - 1,)
+        if isinstance(self.replacement, replacements.Constant):
+            return (self.replacement.value,)
+        return ()
+
+    def saliency(self, score, inputs, model):
+        """The pooled gradient at the embedding's output.
+
+        Args:
+            score: function from `inputs` to a scalar tensor.
+            inputs: token ids `(batch, tokens)`, or a nest with them.
+            model: the `keras.Model` that `score` runs.
+
+        Returns:
+            Floats `(batch, tokens)`, infinite where a token always stays.
+
+        Raises:
+            ValueError: for texts that are no ids yet, and for an embedding
+                that embeds more than one text.
+        """
+        layer = self._embedding(model)
+        ids = keras.tree.flatten(inputs)[self._position(inputs)]
+        _check_ids(ids)
+        stays = self._stays(ids, inputs, layer)
+        if self.ranking == "random":
+            ranked = keras.random.uniform(
+                ops.shape(ids), seed=self.seed_generator
+            )
+        else:
+            gradient = _gradient_at(layer, score, inputs, ids)
+            ranked = embeddings.POOLING[self.pooling](
+                ops.cast(gradient, "float32")
+            )
+            if self.ranking == "absolute":
+                ranked = ops.abs(ranked)
+            elif self.ranking == "reversed":
+                ranked = -ranked
+        return ops.where(stays, float("inf"), ranked)
+
+    def call(self, inputs, saliency, mask_fraction, counted=None):
+        """Replaces the least salient tokens.
+
+        Args:
+            inputs: token ids `(batch, tokens)`, or a nest with them.
+            saliency: what `saliency()` returned.
+            mask_fraction: float in [0, 1], or a scalar tensor of it.
+            counted: bool `(batch,)`, which texts are masked. Defaults to all.
+
+        Returns:
+            The masked inputs, a nest of the same structure.
+        """
+        if counted is not None:
+            saliency = ops.where(counted[:, None], saliency, float("inf"))
+        flat = keras.tree.flatten(inputs)
+        i = self._position(inputs)
+        ids = flat[i]
+        real = saliency < float("inf")
+        mask = selection.lowest_mask(saliency, mask_fraction, real)
+        tokens = self.replacement.call(ids, mask, saliency)
+        flat[i] = ops.where(mask, ops.cast(tokens, ids.dtype), ids)
+        return keras.tree.pack_sequence_as(inputs, flat)
+
+    def _stays(self, ids, inputs, layer):
+        padding = self.padding
+        if padding == "auto":
+            mask = padding_mask(inputs)
+            if mask is not None:
+                check_padding_mask(mask, ids.shape)
+                left_out = ops.logical_not(ops.cast(mask, "bool"))
+                return ops.logical_or(left_out, self._is_one_of(ids, ()))
+            # What Keras takes for text, in the layer or the one it holds.
+            real = layer.compute_mask(ids, None)
+            if real is None:
+                real = embeddings.vocabulary(layer).compute_mask(ids, None)
+            stays = self._is_one_of(ids, ())
+            if real is None:
+                return stays
+            check_padding_mask(real, ids.shape)
+            return ops.logical_or(stays, ops.logical_not(real))
+        return self._is_one_of(ids, () if padding is None else (padding,))
+
+    def _is_one_of(self, ids, padding):
+        found = ops.zeros_like(ids, dtype="bool")
+        for one in (*self.special_ids, *padding):
+            found = ops.logical_or(found, ids == one)
+        return found
+
+    def _position(self, inputs):
+        """The position of the token ids in the flat inputs."""
+        paths = keras.tree.flatten(leaf_paths(inputs))
+        wanted = self.inputs
+        if wanted is None and len(paths) > 1:
+            wanted = embeddings.TOKEN_IDS
+        if wanted is None:
+            return 0
+        if str(wanted) not in paths:
+            raise ValueError(
+                "`TokenMasking` has to know which input holds the token ids: "
+                f"pass `TokenMasking(inputs=...)`, one of {paths}. Received: "
+                f"inputs={self.inputs!r}"
+            )
+        return paths.index(str(wanted))
+
+    def _embedding(self, model):
+        return embeddings.find(model, self.layer, "TokenMasking")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "layer": self.layer,
+            "ranking": self.ranking,
+            "replacement": keras.saving.serialize_keras_object(
+                self.replacement
+            ),
+            "padding": self.padding,
+            "special_ids": list(self.special_ids),
+            "pooling": self.pooling,
+            "inputs": self.inputs,
+        }
+
+
+def _gradient_at(layer, score, inputs, ids):
+    """The gradient of the score with respect to the output of a layer.
+
+    Nothing added to that output has the same gradient as the output itself,
+    and can be differentiated in any model, also one that cannot be cut.
+    """
+    width = _output_shape(layer, ids)[-1]
+    nothing = ops.zeros((*ops.shape(ids), width), dtype=layer.compute_dtype)
+
+    def shifted_score(shift):
+        calls = []
+
+        def shifted(output):
+            calls.append(layer)
+            if len(calls) > 1:
+                raise ValueError(
+                    f"The embedding layer '{layer.name}' is called more than "
+                    "once, and `TokenMasking` cannot tell the texts apart. "
+                    "Give the text that is to be masked an embedding of its "
+                    "own: `TokenMasking(layer=...)`."
+                )
+            return output + shift
+
+        with embeddings.changed_output(layer, shifted):
+            return score(inputs)
+
+    return backend.input_gradients(shifted_score, nothing)
+
+
+def _output_shape(layer, ids):
+    try:
+        return layer.compute_output_shape(tuple(ids.shape))
+    except NotImplementedError:  # a layer that leaves it to Keras
+        dtype = keras.backend.standardize_dtype(ids.dtype)
+        spec = keras.KerasTensor(tuple(ids.shape), dtype=dtype)
+        return layer.compute_output_spec(spec).shape
+
+
+def _check_ids(ids):
+    dtype = keras.backend.standardize_dtype(ids.dtype)
+    if dtype == "string":
+        raise ValueError(
+            "`TokenMasking` masks token ids, and the model is given strings. "
+            "Turn them into ids where the data are made, such as with "
+            "`dataset.map(lambda text, y: (vectorization(text), y))`."
+        )
+
+
+def _check_options(ranking, padding, pooling):
+    if ranking not in RANKINGS:
+        raise ValueError(
+            f"`ranking` has to be one of {list(RANKINGS)}. Received: "
+            f"ranking={ranking!r}"
+        )
+    embeddings.check_pooling(pooling)
+    if padding not in ("auto", None) and type(padding) is not int:
+        raise ValueError(
+            "`padding` has to be 'auto', None or the id of the padding token. "
+            f"Received: padding={padding!r}"
+        )
+
+
+def _replacement(identifier):
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if isinstance(identifier, replacements.Replacement):
+        return identifier
+    if identifier == "previous":
+        return replacements.Previous()
+    if type(identifier) is int and identifier >= 0:
+        return replacements.Constant(identifier)
+    raise ValueError(
+        "`replacement` of tokens has to be 'previous', the id of a token, or "
+        "an instance of `keras_sgt.masking.Replacement`, such as "
+        f"`RandomToken(vocabulary_size)`. Received: replacement={identifier!r}"
+    )

@@ -1,0 +1,216 @@
+"""What each output means: its divergence, and the score of its labels."""
+
+import typing
+
+import keras
+from keras import ops
+
+from keras_sgt import divergences
+from keras_sgt.introspection import losses
+from keras_sgt.training.saliency_scores import (
+    NO_LABELS,
+    label_scores,
+    like_scores,
+    predicted,
+)
+
+
+class Head(typing.NamedTuple):
+    """One output: what its loss says it means, and how it is compared.
+
+    Args:
+        meaning: the `Divergence` that goes with its loss, or `None` where the
+            loss does not tell.
+        divergence: callable `(clean, masked) -> (batch,)`.
+        weight: its `loss_weights`.
+        reduction: of its loss.
+        ignore_class: the label of positions that its loss leaves out.
+    """
+
+    meaning: typing.Any
+    divergence: typing.Any
+    weight: float
+    reduction: str
+    ignore_class: int | None
+
+
+class Heads:
+    """The outputs of a model, as `compile` describes them.
+
+    Args:
+        loss: as for `compile`: one, or a list or dict with one for each
+            output; an output without a loss takes no part.
+        divergence: likewise, where it is not to follow from the loss.
+        loss_weights: as for `compile`.
+        target: `saliency_target` of the model.
+        required: whether a loss that no divergence is known for is an error.
+
+    Raises:
+        ValueError: where it is one.
+    """
+
+    def __init__(self, loss, divergence, loss_weights, target, required):
+        self.target = target
+
+        def head(key=None):
+            found = _head(
+                *(_part(v, key) for v in (loss, divergence, loss_weights))
+            )
+            if required and found is not None:
+                _check_head(found, _part(loss, key), target)
+            return found
+
+        nested = loss if _is_nested(loss) else divergence
+        if isinstance(nested, dict):
+            self._heads = {key: head(key) for key in nested}
+        elif _is_nested(nested):
+            self._heads = [head(i) for i in range(len(nested))]
+        else:
+            self._heads = head()
+        if required and not any(self._flat()):
+            raise ValueError(_NO_DIVERGENCE.format(loss=loss))
+
+    def _flat(self):
+        if isinstance(self._heads, dict):
+            return list(self._heads.values())
+        return self._heads if isinstance(self._heads, list) else [self._heads]
+
+    def score(self, y, outputs, sample_weight, output_names, logits_of):
+        """The scalar whose gradient ranks the features.
+
+        Args:
+            y: the labels, or `None` where the target needs none.
+            outputs: what the model predicts, a tensor or a nest of them.
+            sample_weight: as for `fit`: what weighs nothing is no reason.
+            output_names: the names of the outputs, if they have some.
+            logits_of: of `recorded_logits`.
+        """
+        if callable(self.target):
+            return ops.sum(self.target(y, outputs))
+        if y is None and self.target == "label":
+            raise ValueError(NO_LABELS)
+        total = 0
+        rows = self._by_output(outputs, output_names, y, sample_weight)
+        for head, output, label, weight in rows:
+            if self.target == "prediction":
+                label = predicted(head.meaning, output)
+            scores = label_scores(head, label, output, logits_of)
+            if weight is not None:
+                scores = scores * like_scores(ops.not_equal(weight, 0), scores)
+            total += ops.sum(scores)
+        return total
+
+    def divergence(self, clean, masked, y, sample_weight, output_names):
+        """The sum of all divergences, reduced and weighted as Keras does.
+
+        Args:
+            clean: the outputs for X, a tensor or a nest of them.
+            masked: those for X̃.
+            y: the labels, or `None`; positions that a loss ignores count not.
+            sample_weight: as for `fit`.
+            output_names: the names of the outputs, if they have some.
+        """
+        total = 0
+        rows = self._by_output(clean, output_names, masked, y, sample_weight)
+        for head, one, other, label, weight in rows:
+            if head.ignore_class is not None and label is not None:
+                weight = _without_ignored(head, label, one, weight)
+            loss = DivergenceLoss(head.divergence, reduction=head.reduction)
+            total += head.weight * loss(one, other, weight)
+        return total
+
+    def _by_output(self, outputs, names, *others):
+        """The head, the output and its part of the others, for each head."""
+        keys = range(len(outputs)) if _is_nested(outputs) else [None]
+        if isinstance(outputs, dict):
+            keys = list(outputs)
+        for i, key in enumerate(keys):
+            aliases = [key, names[i] if names and len(names) > i else None, i]
+            head = _aliased(self._heads, aliases)
+            if head is not None:
+                output = outputs if key is None else outputs[key]
+                yield (head, output, *(_aliased(o, aliases) for o in others))
+
+
+class DivergenceLoss(keras.losses.Loss):
+    """A divergence, reduced, weighted and scaled as Keras does with losses."""
+
+    def __init__(self, divergence, **kwargs):
+        super().__init__(name="divergence", **kwargs)
+        self.divergence = divergence
+
+    def call(self, y_true, y_pred):
+        return self.divergence(y_true, y_pred)
+
+
+_NO_DIVERGENCE = (
+    "No divergence is known for the loss {loss!r}: of the losses of Keras "
+    "those of cross-entropy (classes on the last axis) and of regression have "
+    "one, where their configuration can be read. Pass "
+    "`SaliencyGuidedModel(divergence=...)`: one of `keras_sgt.divergences` "
+    "(`CategoricalKL`, `BernoulliKL`, `MeanSquared`) or a callable "
+    "`(clean, masked) -> (batch,)`."
+)
+
+
+def _head(loss, divergence, weight):
+    if loss is None and divergence is None:
+        return None
+    facts = losses.UNKNOWN if loss is None else losses.read(loss)
+    meaning = None if loss is None else divergences.for_loss(loss)
+    if meaning is None and isinstance(divergence, divergences.Divergence):
+        meaning = divergence
+    return Head(
+        meaning,
+        meaning if divergence is None else divergence,
+        1.0 if weight is None else weight,
+        facts.reduction,
+        facts.ignore_class,
+    )
+
+
+def _check_head(head, loss, target):
+    losses.check_reduction(loss, head.reduction)
+    if head.divergence is None:
+        raise ValueError(_NO_DIVERGENCE.format(loss=loss))
+    if head.meaning is None and not callable(target):
+        raise ValueError(
+            f"The loss {loss!r} does not tell which output belongs to a label. "
+            f"Received: saliency_target={target!r}. Pass a callable "
+            "`(y, outputs) -> tensor` whose gradient is to rank the features."
+        )
+
+
+def _is_nested(value):
+    return isinstance(value, (dict, list, tuple)) and not hasattr(
+        value, "_fields"
+    )
+
+
+def _part(value, key):
+    """What a setting is for one output: itself, if it is the same for all."""
+    if key is None or not _is_nested(value):
+        return value
+    if isinstance(value, dict):
+        return value.get(key)
+    return value[key] if key < len(value) else None
+
+
+def _aliased(value, aliases):
+    """The part of a nest for an output that goes by several names."""
+    if isinstance(value, dict):
+        return next((value[a] for a in aliases if a in value), None)
+    if _is_nested(value):
+        return value[aliases[-1]]
+    return value
+
+
+def _without_ignored(head, y, outputs, weight):
+    """Weights that leave out what the loss ignores, from the mean too."""
+    position = outputs[..., 0]
+    counted = like_scores(ops.not_equal(y, head.ignore_class), position)
+    if head.reduction != "sum":
+        counted = counted / ops.maximum(ops.mean(counted), 1e-7)
+    return (
+        counted if weight is None else counted * like_scores(weight, position)
+    )

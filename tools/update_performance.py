@@ -1,0 +1,427 @@
+"""Writes docs/performance.md from the benchmarks' committed results.
+
+    python tools/update_performance.py
+
+The results are those of `benchmarks/`, which the page names; what it says of
+them is computed here. Backends without results are left out.
+"""
+
+import json
+import pathlib
+import statistics
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from runs import table
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "performance.md"
+RESULTS = ROOT / "benchmarks" / "results"
+TOLERATED = 1.05  # times the limit
+CHEAP = 1.35  # times plain training
+FEW = 0.05  # of a guided step
+SHARES = {
+    "guided, batch_fraction=1/2": "1/2 of each batch",
+    "guided, batch_fraction=1/4": "1/4 of each batch",
+    "guided, batch_fraction=1/8": "1/8 of each batch",
+    "guided, step_fraction=1/4": "1/4 of the steps",
+}
+QUARTERS = {
+    "guided, batch_fraction=1/4": "a quarter of each batch",
+    "guided, step_fraction=1/4": "a quarter of the steps",
+}
+
+
+def results(pattern):
+    found = [json.loads(f.read_text()) for f in sorted(RESULTS.glob(pattern))]
+    return sorted(found, key=lambda r: (r["backend"], kept(r)))
+
+
+def kept(result):
+    return bool(result.get("keep_memory"))
+
+
+def title(result):
+    backend = result["backend"]
+    memory = ", memory kept" if kept(result) else ""
+    return f"{backend} {result['versions'][backend]}{memory}"
+
+
+def networks(result):
+    """The lines of each network, by what was measured."""
+    found = {}
+    for row in result["rows"]:
+        found.setdefault(row["network"], {})[row["what"]] = row
+    return found
+
+
+def of_networks(result):
+    """Each network with its lines, that of plain training first."""
+    found = {}
+    for row in result["rows"]:
+        found.setdefault(row["network"], []).append(row)
+    return found.items()
+
+
+def limit(rows):
+    """What a guided step cannot do without, in plain steps."""
+    parts = ("plain", "pass: saliency", "pass: gradient")
+    milliseconds = [rows[part]["median_ms"] for part in parts]
+    return sum(milliseconds) / milliseconds[0]
+
+
+def share(rows, part):
+    return rows[f"pass: {part}"]["median_ms"] / rows["guided"]["median_ms"]
+
+
+def times(row):
+    spread = "–".join(
+        f"{row[end] / row['median_ms'] * row['times_plain']:.2f}"
+        for end in ("min_ms", "max_ms")
+    )
+    return f"{row['times_plain']:.2f} ({spread})"
+
+
+def steps(result):
+    lines = []
+    for name, rows in networks(result).items():
+        lines.append(
+            [
+                name,
+                f"{rows['plain']['median_ms']:.1f} ms",
+                times(rows["guided"]),
+                f"{limit(rows):.2f}",
+                *(times(rows[share]) for share in SHARES),
+                f"{rows['guided, kl_weight=0']['times_plain']:.2f}",
+                f"{share(rows, 'masking'):.1%}",
+                f"{share(rows, 'divergence'):.1%}",
+            ]
+        )
+    head = [
+        "",
+        "plain step",
+        "guided / plain",
+        "limit",
+        *SHARES.values(),
+        "kl_weight=0",
+        "masking",
+        "divergence",
+    ]
+    return table(head, lines)
+
+
+def first_steps(result):
+    lines = []
+    for name, rows in networks(result).items():
+        plain, guided = (rows[k]["first_fit_s"] for k in ("plain", "guided"))
+        lines.append(
+            [
+                name,
+                f"{plain:.1f} s",
+                f"{guided / plain:.2f}",
+                f"{rows['plain']['samples_per_s']:,.0f}",
+                f"{rows['guided']['samples_per_s']:,.0f}",
+            ]
+        )
+    head = [
+        *("", "first plain fit", "first guided / plain"),
+        *("samples / s, plain", "guided"),
+    ]
+    return table(head, lines)
+
+
+def verdict(found):
+    """For which networks and backends the limits are kept, counted."""
+    over, masking = [], []
+    dear = {quarter: [] for quarter in QUARTERS}
+    for result in found:
+        for name, rows in networks(result).items():
+            which = f"{name} on {title(result)}"
+            ratio = rows["guided"]["times_plain"] / limit(rows)
+            if ratio > TOLERATED:
+                over.append(f"{which} ({ratio:.2f} × the limit)")
+            for quarter, names in dear.items():
+                if rows[quarter]["times_plain"] > CHEAP:
+                    names.append(
+                        f"{which} ({rows[quarter]['times_plain']:.2f})"
+                    )
+            if share(rows, "masking") > FEW:
+                masking.append(f"{which} ({share(rows, 'masking'):.1%})")
+    total = sum(len(networks(result)) for result in found)
+    kept_or_not = (
+        f"- {text}, but for {len(names)} of {total}: {', '.join(names)}."
+        if names
+        else f"- {text}: in all {total} cases."
+        for text, names in (
+            (f"Guided at most {TOLERATED} times its limit", over),
+            *(
+                (f"{QUARTERS[quarter].capitalize()} at most {CHEAP} × plain", n)
+                for quarter, n in dear.items()
+            ),
+            (f"Masking at most {FEW:.0%} of a guided step", masking),
+        )
+    )
+    return "\n".join([recipe(found), *kept_or_not])
+
+
+def recipe(found):
+    """What the README's costs in all, computed from what its parts cost."""
+    prices = {
+        "a quarter of each batch": [
+            rows["guided, batch_fraction=1/4"]["times_plain"]
+            for result in found
+            for rows in networks(result).values()
+        ],
+        "every eighth step": [
+            row["times_plain"]
+            for result in results("fewer_steps-*.json")
+            for row in result["rows"]
+            if row["training"] == "guided, step_fraction=1/8"
+        ],
+    }
+    text = "; ".join(
+        f"with {name} {(2 + statistics.median(of)) / 3:.2f} × plain training "
+        f"in the median of {len(of)} cases, at most {(2 + max(of)) / 3:.2f} ×"
+        for name, of in prices.items()
+        if of
+    )
+    return (
+        "- Trained plainly, then guided in the last third of the steps (the "
+        f"README's recipe): all in all, {text}. Computed from the ratios below."
+    )
+
+
+def direct(found):
+    """Against the same step as one would write it in PyTorch."""
+    network = "MNIST CNN, 256"
+    rows = {title(r): networks(r).get(network) for r in found}
+    own = next((r for r in rows.values() if r and "direct, loop" in r), None)
+    if own is None:
+        return ""
+    lines = []
+    for name in ("direct, plain", "direct, loop", "direct, at once"):
+        cells = [f"{own[name]['median_ms']:.0f} ms", "", ""]
+        lines.append([f"PyTorch, {name}", *cells])
+    for backend, of in rows.items():
+        if of is None:
+            continue
+        for what in ("guided", *QUARTERS):
+            took = of[what]["median_ms"]
+            against = (
+                f"{own[f'direct, {how}']['median_ms'] / took:.2f} ×"
+                for how in ("loop", "at once")
+            )
+            lines.append([f"{backend}, {what}", f"{took:.0f} ms", *against])
+    head = ["", "a step", "as fast as the loop", "as fast as at once"]
+    return "\n\n".join(
+        [
+            "## Beside a step written by hand",
+            "Algorithm 1 written directly in PyTorch "
+            "([benchmarks/direct.py](../benchmarks/direct.py)), random values "
+            "put in sample by sample in a loop, as published, or for the whole "
+            f"batch at once; {network}. Only what is on one backend was "
+            "measured in one process.",
+            table(head, lines),
+        ]
+    )
+
+
+def steady():
+    lines = []
+    for result in results("steady-*.json"):
+        held = result["held_mib"]
+        imports = sorted(result["import_ms"])
+        lines.append(
+            [
+                title(result),
+                f"{imports[len(imports) // 2]:.0f} ms",
+                " → ".join(f"{mib:.0f}" for mib in held),
+            ]
+        )
+    if not lines:
+        return ""
+    head = ["", "`import keras_sgt` after keras", "memory held, MiB"]
+    return "\n\n".join(
+        [
+            "## What should go unnoticed",
+            "The median of several imports, and the memory that the process "
+            "holds after each quarter of 2,000 guided steps "
+            "([benchmarks/steady.py](../benchmarks/steady.py)).",
+            table(head, lines),
+        ]
+    )
+
+
+def fewer_steps():
+    lines, dear = [], []
+    for result in results("fewer_steps-*.json"):
+        for name, (plain, *shares) in of_networks(result):
+            which = f"{name} on {title(result)}"
+            step = f"{plain['median_ms']:.1f} ms"
+            lines.append([which, step, *map(times, shares)])
+            least = shares[-1]
+            if least["times_plain"] > CHEAP:
+                dear.append(f"{which} ({least['times_plain']:.2f})")
+            trainings = [row["training"] for row in shares]
+    if not lines:
+        return ""
+    text = f"`{trainings[-1].split(', ')[1]}` is at most {CHEAP} × plain"
+    text += f" but for {len(dear)} of {len(lines)}: " if dear else " in all."
+    return "\n\n".join(
+        [
+            "## Guiding fewer steps",
+            "Another run ([benchmarks/fewer_steps.py]"
+            "(../benchmarks/fewer_steps.py)), of "
+            f"{result['rounds']} rounds: {text}{', '.join(dear)}",
+            table(["", "plain step", *trainings], lines),
+        ]
+    )
+
+
+def compiled():
+    lines = []
+    for result in results("compiled-*.json"):
+        for name, (plain, *others) in of_networks(result):
+            first = others[-1]["first_fit_s"]
+            cells = [f"{plain['median_ms']:.1f} ms", *map(times, others)]
+            lines.append([f"{name} on {title(result)}", *cells, f"{first} s"])
+            trainings = [row["training"] for row in others]
+    if not lines:
+        return ""
+    return "\n\n".join(
+        [
+            "## With jit_compile",
+            "`compile(jit_compile=True)`, which is XLA on TensorFlow and "
+            "`torch.compile` on PyTorch, beside `jit_compile=False`, in steps "
+            "of plain training without it; and what the first guided `fit` "
+            "takes to compile ([benchmarks/compiled.py]"
+            "(../benchmarks/compiled.py)). Keras by itself takes XLA on "
+            "TensorFlow where there is an accelerator, and never "
+            "`torch.compile`.",
+            table(["", "plain step", *trainings, "first guided fit"], lines),
+        ]
+    )
+
+
+def memory():
+    lines = []
+    for result in results("memory-*.json"):
+        for name, (plain, *others) in of_networks(result):
+            lines.append(
+                [
+                    f"{title(result)}, {name.split(',')[0]}",
+                    str(plain["batch_size"]),
+                    f"{statistics.median(plain['peak_mib']):.0f} MiB",
+                    *(f"{row['times_plain']:.2f} ×" for row in others),
+                ]
+            )
+            trainings = [row["training"] for row in others]
+    if not lines:
+        return ""
+    return "\n\n".join(
+        [
+            "## Memory",
+            "The most that three steps need, compilation with them, above what "
+            "the process held before "
+            "([benchmarks/memory.py](../benchmarks/memory.py)).",
+            table(["", "batch", "plain", *trainings], lines),
+        ]
+    )
+
+
+def low_precision():
+    lines = []
+    for result in results("low_precision-*.json"):
+        for row in result["rows"]:
+            lines.append(
+                [
+                    f"{title(result)}, {row['network']}",
+                    *(
+                        f"{row[f'{part}_median_ms']:.1f} ms"
+                        for part in ("forward", "float32", "bfloat16")
+                    ),
+                    f"{row['agreement']:.1%}",
+                ]
+            )
+    if not lines:
+        return ""
+    return "\n\n".join(
+        [
+            "## Ranking in bfloat16",
+            "The saliency pass in float32 and in bfloat16, and how much of the "
+            "lowest half is the same "
+            "([benchmarks/low_precision.py](../benchmarks/low_precision.py)). "
+            "It is not used: in float32 the saliency pass goes on from the "
+            "forward pass that training needs anyway, as far as both are the "
+            "same function, and bfloat16 would compute that part twice. Where "
+            "the whole model trains in `mixed_bfloat16`, its ranking does too.",
+            table(
+                ["", "forward", "saliency, float32", "bfloat16", "same half"],
+                lines,
+            ),
+        ]
+    )
+
+
+def selection():
+    lines = []
+    for result in results("selection-*.json"):
+        for row in result["rows"]:
+            lines.append(
+                [
+                    "{}, {:,} of {:,}".format(title(result), *row["shape"])
+                    + (", half zero" if row["half_zero"] else ""),
+                    row["method"],
+                    "yes" if row["exact"] else "no",
+                    f"{row['median_ms']:.2f} ms",
+                    f"{row['times_ours']:.2f}",
+                ]
+            )
+    if not lines:
+        return ""
+    return "\n\n".join(
+        [
+            "## Selection of the k lowest",
+            "Half of each row, samples of so many features. *Exact*: exactly k "
+            "a row, the first of equals first ([benchmarks/selection.py]"
+            "(../benchmarks/selection.py)).",
+            table(["", "by", "exact", "median", "times ours"], lines),
+        ]
+    )
+
+
+def page():
+    found = results("run*.json")
+    machine = found[0]["machine"]
+    parts = [
+        "# What guided training costs",
+        "Written by `tools/update_performance.py` from `benchmarks/results/`. "
+        f"Medians of interleaved rounds on {machine}, least and greatest "
+        "round in brackets; the machine is shared, and at times stalls, so "
+        "compare within a row, and mistrust medians far from the least round. "
+        "*Limit*: what a guided step cannot do without, in plain steps: the "
+        "plain step itself, the saliency pass, and forward and backward for "
+        "the masked batch, each measured by itself in the same process. A step "
+        "can be below it, where it computes once what the passes have in "
+        "common, or where clean and masked samples go through in one pass "
+        "(recurrent networks). *Masking* (ranking, selection, random numbers, "
+        "replacement) and *divergence* are shares of the guided step. The "
+        "networks are those of `examples/studies/networks.py`, with the batch "
+        "size.",
+        verdict(found),
+    ]
+    for result in found:
+        parts += [f"## {title(result)}", steps(result), first_steps(result)]
+        keep = " --keep-memory" if kept(result) else ""
+        parts.append(
+            f"`KERAS_BACKEND={result['backend']} python benchmarks/run.py "
+            f"--rounds {result['rounds']} --seconds {result['seconds']}{keep}`"
+        )
+    parts += [fewer_steps(), direct(found), compiled(), memory(), steady()]
+    parts += [low_precision(), selection()]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
+    print(f"wrote {PAGE.name}")
