@@ -10,6 +10,8 @@ Every module of this package offers the same names:
   as it was when a step raises.
 - `shared_forward(model)`: a context in which the saliency pass and training
   compute once what is the same in both.
+- `restored(variables)`: a context that leaves variables as they were; what is
+  computed in it can still be differentiated.
 - `compiled(function)`: the function as one program, where its operations would
   be compiled one by one.
 - `TRACED`: whether steps are traced, so that numbers that change between
@@ -37,5 +39,6 @@ input_gradients = _backend.input_gradients
 keep_state = _backend.keep_state
 lowest = _backend.lowest
 replica_count = _backend.replica_count
+restored = _backend.restored
 shared_forward = _backend.shared_forward
 TRACED = _backend.TRACED

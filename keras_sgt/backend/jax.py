@@ -3,6 +3,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from keras import ops
 
 from keras_sgt.backend import bisection
 
@@ -61,3 +62,11 @@ def keep_state(model, train_function):
 def compiled(function):
     # JAX would take the trace of one method for that of another.
     return jax.jit(functools.partial(function))
+
+
+@contextlib.contextmanager
+def restored(variables):
+    values = [ops.copy(v.value) for v in variables]
+    yield
+    for variable, value in zip(variables, values):
+        variable.assign(value)

@@ -2,6 +2,7 @@ import contextlib
 import functools
 
 import tensorflow as tf
+from keras import ops
 
 from keras_sgt.backend import bisection
 
@@ -39,3 +40,11 @@ def keep_state(model, train_function):
 
 def compiled(function):
     return function
+
+
+@contextlib.contextmanager
+def restored(variables):
+    values = [ops.copy(v.value) for v in variables]
+    yield
+    for variable, value in zip(variables, values):
+        variable.assign(value)

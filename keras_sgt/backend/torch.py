@@ -1,3 +1,5 @@
+import contextlib
+
 import keras
 import torch
 
@@ -53,3 +55,17 @@ def keep_state(model, train_function):
 
 def compiled(function):
     return function
+
+
+@contextlib.contextmanager
+def restored(variables):
+    """Writes back only what was written.
+
+    Every write counts as a change of a tensor in place, and one that the clean
+    pass needs for its gradient, such as a frozen kernel, must not change.
+    """
+    before = [(v, v.value._version, v.value.clone()) for v in variables]
+    yield
+    for variable, version, value in before:
+        if variable.value._version != version:
+            variable.assign(value)

@@ -410,11 +410,8 @@ class SaliencyGuidedModel(keras.Model):
     def _predict_masked(self, masked):
         if self.masked_statistics:
             return self._predict(masked, training=True)
-        statistics = [(v, ops.copy(v.value)) for v in self._statistics()]
-        outputs = self._predict(masked, training=True)
-        for variable, value in statistics:
-            variable.assign(value)
-        return outputs
+        with backend.restored(self._statistics()):
+            return self._predict(masked, training=True)
 
     def _shared_forward(self):
         if self._one_pass:  # of which the saliency pass is no part
