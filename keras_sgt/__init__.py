@@ -7,6 +7,7 @@ from keras_sgt import (
     datasets,
     divergences,
     evaluation,
+    guidance,
     masking,
     report,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "datasets",
     "divergences",
     "evaluation",
+    "guidance",
     "masking",
     "report",
 ]

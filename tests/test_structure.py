@@ -17,7 +17,7 @@ FLOORS = [
     {"introspection"},
     {"divergences", "backend"},
     {"masking", "attribution", "datasets"},
-    {"evaluation"},
+    {"evaluation", "guidance"},
     {"training", "report"},
     {"callbacks"},
     {"__init__"},
@@ -28,6 +28,7 @@ ROOMS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # evaluation over attribution.
 APART = {
     "training": {"report", "evaluation", "attribution", "datasets"},
+    "guidance": {"attribution", "evaluation", "datasets"},
     "masking": {"attribution", "datasets"},
     "attribution": {"masking", "datasets"},
     "evaluation": {"masking", "datasets"},

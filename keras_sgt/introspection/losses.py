@@ -77,8 +77,8 @@ def read(loss):
         classes on another axis than the last, and for a loss whose
         configuration cannot be read.
     """
-    if isinstance(loss, str) and loss.lower() in ("ce", "crossentropy"):
-        return UNKNOWN  # Keras picks the cross-entropy by the first batch
+    if is_named_by_the_data(loss):
+        return UNKNOWN
     loss = losses.get(loss)
     if isinstance(loss, losses.Loss):
         return _of_object(loss)
@@ -155,3 +155,30 @@ def check_reduction(loss, reduction):
             "`reduction='sum'` (what TensorFlow makes of it) or "
             "'sum_over_batch_size'."
         )
+
+
+def per_position(loss):
+    """The loss before it is reduced, as a function.
+
+    Args:
+        loss: as for `read`; not a name that Keras resolves by the first batch.
+
+    Returns:
+        Callable `(y, outputs) -> (batch, ...)`.
+    """
+    loss = losses.get(loss)
+    function = loss.call if isinstance(loss, losses.Loss) else loss
+
+    def values(y, outputs):
+        # As `keras.losses.Loss` prepares them.
+        y = ops.cast(y, "float32")
+        if outputs.shape[-1] == 1 and len(y.shape) == len(outputs.shape) - 1:
+            y = ops.expand_dims(y, axis=-1)
+        return function(y, ops.cast(outputs, "float32"))
+
+    return values
+
+
+def is_named_by_the_data(loss):
+    """Whether Keras picks the loss by the first batch."""
+    return isinstance(loss, str) and loss.lower() in ("ce", "crossentropy")

@@ -5,19 +5,19 @@ import numbers
 import keras
 from keras import ops
 
-from keras_sgt import backend
 from keras_sgt.introspection.layers import all_layers
 from keras_sgt.introspection.nests import leaf_paths
 from keras_sgt.masking import replacement as replacements
 from keras_sgt.masking import selection
 from keras_sgt.masking.base import Masking
+from keras_sgt.masking.gradients import at_inputs
 from keras_sgt.masking.padding import (
     PADDING_MASK,
     check_padding_mask,
     padding_mask,
 )
 
-RANKINGS = ("signed", "absolute", "random", "reversed")
+RANKINGS = ("signed", "absolute", "random", "reversed", "relevance")
 INFINITY = float("inf")
 
 
@@ -40,6 +40,8 @@ class FeatureMasking(Masking):
             - `"random"`: any features, which needs no gradient. The control
               that a claim about saliency guided training has to beat.
             - `"reversed"`: the largest gradients.
+            - `"relevance"`: the features that did most, the largest
+              `|gradient · (input − mean)|`, the mean of its channel or column.
         replacement: what takes their place: `"uniform"`, `"gaussian"`,
             `"mean"`, `"constant"`, `"marginal"`, `"previous"`, or a
             `keras_sgt.masking.Replacement`. Defaults to `"uniform"`.
@@ -145,7 +147,7 @@ class FeatureMasking(Masking):
         Looks at the values, which a traced training step cannot do.
         """
         flat = keras.tree.flatten(inputs)
-        for i in self._chosen(inputs):
+        for i in self.positions(inputs):
             if bool(ops.any(ops.isnan(flat[i]))):
                 raise ValueError(
                     "The inputs contain NaN, and with it every prediction and "
@@ -170,22 +172,14 @@ class FeatureMasking(Masking):
             ValueError: for an input without gradients, such as token ids.
         """
         flat = keras.tree.flatten(inputs)
-        chosen = self._chosen(inputs)
+        chosen = self.positions(inputs)
         for i in chosen:
             _check_float(flat[i])
         gradients = [None] * len(flat)
         if self.ranking == "random":
             return gradients
 
-        def score_of_chosen(tensors):
-            replaced = list(flat)
-            for i, tensor in zip(chosen, tensors):
-                replaced[i] = tensor
-            return score(keras.tree.pack_sequence_as(inputs, replaced))
-
-        found = backend.input_gradients(
-            score_of_chosen, [flat[i] for i in chosen]
-        )
+        found = at_inputs(score, inputs, chosen)
         for i, gradient in zip(chosen, found):
             gradients[i] = gradient
         return gradients
@@ -207,7 +201,7 @@ class FeatureMasking(Masking):
         """
         flat = keras.tree.flatten(inputs)
         saliency = saliency if isinstance(saliency, list) else [saliency]
-        chosen = self._chosen(inputs)
+        chosen = self.positions(inputs)
         for i in chosen:
             _check_float(flat[i])
         columns = [i for i in chosen if set(flat[i].shape[1:]) <= {1}]
@@ -221,7 +215,7 @@ class FeatureMasking(Masking):
                 flat[i] = column
             chosen = [i for i in chosen if i not in columns]
         for i in chosen:
-            real = self._real(flat[i], inputs)
+            real = self.real_steps(flat[i], inputs)
             flat[i] = self._mask(
                 flat[i], saliency[i], mask_fraction, real, counted
             )
@@ -274,6 +268,8 @@ class FeatureMasking(Masking):
         else:
             if self.ranking == "absolute":
                 saliency = ops.abs(saliency)
+            if self.ranking == "relevance":
+                saliency = -ops.abs(saliency * _from_mean(inputs))
             if real is not None:
                 saliency = ops.where(real, saliency, 0)
             if axes:
@@ -286,7 +282,7 @@ class FeatureMasking(Masking):
             real = ops.any(real, axis=axes, keepdims=True)
         return ops.where(real, saliency, INFINITY)
 
-    def _real(self, tensor, inputs):
+    def real_steps(self, tensor, inputs):
         """`(batch, steps, 1)`, `False` for padding; `None` if all is real."""
         if self.padding is None or len(tensor.shape) != 3:
             return None
@@ -323,7 +319,7 @@ class FeatureMasking(Masking):
             )
         return axes
 
-    def _chosen(self, inputs):
+    def positions(self, inputs):
         """Positions, in the flat inputs, of those that are masked."""
         paths = keras.tree.flatten(leaf_paths(inputs))
         # Optional inputs may be left out: `None`.
@@ -358,6 +354,15 @@ class FeatureMasking(Masking):
             "inputs": self.inputs,
             "padding": self.padding,
         }
+
+
+def _from_mean(inputs):
+    """How far each value is from the mean of its channel or column."""
+    rank = len(inputs.shape)
+    axes = (0,) if rank <= 2 else tuple(range(1, rank))
+    if rank > 2:
+        axes = tuple(a for a in axes if a != replacements.channel_axis(rank))
+    return inputs - ops.mean(inputs, axis=axes, keepdims=True)
 
 
 def _is_number(value):

@@ -4,11 +4,10 @@ import keras
 from keras import ops
 from keras.layers import Embedding
 
-from keras_sgt import backend
 from keras_sgt.introspection import embeddings
 from keras_sgt.introspection.nests import leaf_paths
+from keras_sgt.masking import gradients, selection
 from keras_sgt.masking import replacement as replacements
-from keras_sgt.masking import selection
 from keras_sgt.masking.base import Masking
 from keras_sgt.masking.feature_masking import RANKINGS
 from keras_sgt.masking.padding import check_padding_mask, padding_mask
@@ -155,7 +154,7 @@ class TokenMasking(Masking):
         Looks at the values, which a traced training step cannot do.
         """
         size = self._vocabulary_size(model)
-        ids = keras.tree.flatten(inputs)[self._position(inputs)]
+        ids = keras.tree.flatten(inputs)[self.position(inputs)]
         ids = ops.convert_to_numpy(ids)
         if (
             size is not None
@@ -169,7 +168,7 @@ class TokenMasking(Masking):
             )
 
     def _vocabulary_size(self, model):
-        layer = embeddings.vocabulary(self._embedding(model))
+        layer = embeddings.vocabulary(self.embedding(model))
         # Of a layer of the user's own it is not known; then Keras finds, or
         # the framework, that an id has no vector.
         return layer.input_dim if isinstance(layer, Embedding) else None
@@ -196,23 +195,28 @@ class TokenMasking(Masking):
             ValueError: for texts that are no ids yet, and for an embedding
                 that embeds more than one text.
         """
-        layer = self._embedding(model)
-        ids = keras.tree.flatten(inputs)[self._position(inputs)]
+        layer = self.embedding(model)
+        ids = keras.tree.flatten(inputs)[self.position(inputs)]
         _check_ids(ids)
-        stays = self._stays(ids, inputs, layer)
+        stays = self.stays(ids, inputs, layer)
         if self.ranking == "random":
             ranked = keras.random.uniform(
                 ops.shape(ids), seed=self.seed_generator
             )
         else:
-            gradient = _gradient_at(layer, score, inputs, ids)
-            ranked = embeddings.POOLING[self.pooling](
-                ops.cast(gradient, "float32")
-            )
+            gradient = gradients.at_embedding(score, inputs, ids, layer)
+            gradient = ops.cast(gradient, "float32")
+            if self.ranking == "relevance":
+                vectors = ops.cast(layer(ids), "float32")
+                mean = ops.mean(vectors, axis=(0, 1), keepdims=True)
+                gradient = gradient * (vectors - mean)
+            ranked = embeddings.POOLING[self.pooling](gradient)
             if self.ranking == "absolute":
                 ranked = ops.abs(ranked)
             elif self.ranking == "reversed":
                 ranked = -ranked
+            elif self.ranking == "relevance":
+                ranked = -ops.abs(ranked)
         return ops.where(stays, float("inf"), ranked)
 
     def call(self, inputs, saliency, mask_fraction, counted=None):
@@ -230,7 +234,7 @@ class TokenMasking(Masking):
         if counted is not None:
             saliency = ops.where(counted[:, None], saliency, float("inf"))
         flat = keras.tree.flatten(inputs)
-        i = self._position(inputs)
+        i = self.position(inputs)
         ids = flat[i]
         real = saliency < float("inf")
         mask = selection.lowest_mask(saliency, mask_fraction, real)
@@ -238,7 +242,8 @@ class TokenMasking(Masking):
         flat[i] = ops.where(mask, ops.cast(tokens, ids.dtype), ids)
         return keras.tree.pack_sequence_as(inputs, flat)
 
-    def _stays(self, ids, inputs, layer):
+    def stays(self, ids, inputs, layer):
+        """Which tokens always stay: padding and special ones, bool."""
         padding = self.padding
         if padding == "auto":
             mask = padding_mask(inputs)
@@ -263,7 +268,7 @@ class TokenMasking(Masking):
             found = ops.logical_or(found, ids == one)
         return found
 
-    def _position(self, inputs):
+    def position(self, inputs):
         """The position of the token ids in the flat inputs."""
         paths = keras.tree.flatten(leaf_paths(inputs))
         wanted = self.inputs
@@ -279,7 +284,8 @@ class TokenMasking(Masking):
             )
         return paths.index(str(wanted))
 
-    def _embedding(self, model):
+    def embedding(self, model):
+        """The layer that embeds the token ids."""
         return embeddings.find(model, self.layer, "TokenMasking")
 
     def get_config(self):
@@ -295,44 +301,6 @@ class TokenMasking(Masking):
             "pooling": self.pooling,
             "inputs": self.inputs,
         }
-
-
-def _gradient_at(layer, score, inputs, ids):
-    """The gradient of the score with respect to the output of a layer.
-
-    Nothing added to that output has the same gradient as the output itself,
-    and can be differentiated in any model, also one that cannot be cut.
-    """
-    width = _output_shape(layer, ids)[-1]
-    nothing = ops.zeros((*ops.shape(ids), width), dtype=layer.compute_dtype)
-
-    def shifted_score(shift):
-        calls = []
-
-        def shifted(output):
-            calls.append(layer)
-            if len(calls) > 1:
-                raise ValueError(
-                    f"The embedding layer '{layer.name}' is called more than "
-                    "once, and `TokenMasking` cannot tell the texts apart. "
-                    "Give the text that is to be masked an embedding of its "
-                    "own: `TokenMasking(layer=...)`."
-                )
-            return output + shift
-
-        with embeddings.changed_output(layer, shifted):
-            return score(inputs)
-
-    return backend.input_gradients(shifted_score, nothing)
-
-
-def _output_shape(layer, ids):
-    try:
-        return layer.compute_output_shape(tuple(ids.shape))
-    except NotImplementedError:  # a layer that leaves it to Keras
-        dtype = keras.backend.standardize_dtype(ids.dtype)
-        spec = keras.KerasTensor(tuple(ids.shape), dtype=dtype)
-        return layer.compute_output_spec(spec).shape
 
 
 def _check_ids(ids):

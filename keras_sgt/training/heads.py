@@ -1,5 +1,6 @@
 """What each output means: its divergence, and the score of its labels."""
 
+import functools
 import typing
 
 import keras
@@ -25,6 +26,7 @@ class Head(typing.NamedTuple):
         weight: its `loss_weights`.
         reduction: of its loss.
         ignore_class: the label of positions that its loss leaves out.
+        loss: callable `(y, outputs) -> (batch, ...)`, or `None`.
     """
 
     meaning: typing.Any
@@ -32,6 +34,27 @@ class Head(typing.NamedTuple):
     weight: float
     reduction: str
     ignore_class: int | None
+    loss: typing.Any
+
+
+class Output(typing.NamedTuple):
+    """One output of a step, for the penalty of a guidance.
+
+    Args:
+        head: its `Head`.
+        y: its labels, or `None`.
+    """
+
+    head: Head
+    y: typing.Any
+
+    def divergence(self, clean, perturbed):
+        """How far the predictions are apart, `(batch, ...)`."""
+        return self.head.divergence(clean, perturbed)
+
+    def loss(self, predictions):
+        """The compiled loss of each position, `(batch, ...)`."""
+        return self.head.loss(self.y, predictions)
 
 
 class Heads:
@@ -43,22 +66,23 @@ class Heads:
         divergence: likewise, where it is not to follow from the loss.
         loss_weights: as for `compile`.
         target: `saliency_target` of the model.
-        required: whether a loss that no divergence is known for is an error.
+        needs: what has to be known of each output: of "divergence", "score"
+            and "loss"; see `Guidance.needs`.
 
     Raises:
-        ValueError: where it is one.
+        ValueError: where it is not.
     """
 
-    def __init__(self, loss, divergence, loss_weights, target, required):
+    def __init__(self, loss, divergence, loss_weights, target, needs):
         self.target = target
 
         def head(key=None):
-            found = _head(
+            described = _head(
                 *(_part(v, key) for v in (loss, divergence, loss_weights))
             )
-            if required and found is not None:
-                _check_head(found, _part(loss, key), target)
-            return found
+            if needs and described is not None:
+                _check_head(described, _part(loss, key), target, needs)
+            return described
 
         nested = loss if _is_nested(loss) else divergence
         if isinstance(nested, dict):
@@ -67,7 +91,7 @@ class Heads:
             self._heads = [head(i) for i in range(len(nested))]
         else:
             self._heads = head()
-        if required and not any(self._flat()):
+        if needs and not any(self._flat()):
             raise ValueError(_NO_DIVERGENCE.format(loss=loss))
 
     def _flat(self):
@@ -100,23 +124,46 @@ class Heads:
             total += ops.sum(scores)
         return total
 
-    def divergence(self, clean, masked, y, sample_weight, output_names):
-        """The sum of all divergences, reduced and weighted as Keras does.
+    def loss(self, y, outputs, sample_weight, output_names):
+        """The compiled loss, summed: its gradient is each sample's own.
 
         Args:
+            y, outputs, sample_weight, output_names: as for `score`.
+        """
+        if y is None:
+            raise ValueError(_NO_LABELS_FOR_LOSS)
+        total = 0
+        rows = self._by_output(outputs, output_names, y, sample_weight)
+        for head, output, label, weight in rows:
+            if head.loss is not None:
+                if weight is not None:
+                    weight = ops.cast(ops.not_equal(weight, 0), "float32")
+                summed = Reduced(head.loss, reduction="sum")
+                total += head.weight * summed(label, output, weight)
+        return total
+
+    def penalty(
+        self, penalty, clean, perturbed, y, sample_weight, output_names
+    ):
+        """The sum of a penalty over all outputs, reduced as Keras does.
+
+        Args:
+            penalty: callable `(output, clean, perturbed) -> (batch, ...)`.
             clean: the outputs for X, a tensor or a nest of them.
-            masked: those for X̃.
-            y: the labels, or `None`; positions that a loss ignores count not.
+            perturbed: those for X̃.
+            y: the labels, or `None`; positions that a loss ignores do not
+                count.
             sample_weight: as for `fit`.
             output_names: the names of the outputs, if they have some.
         """
         total = 0
-        rows = self._by_output(clean, output_names, masked, y, sample_weight)
+        rows = self._by_output(clean, output_names, perturbed, y, sample_weight)
         for head, one, other, label, weight in rows:
             if head.ignore_class is not None and label is not None:
                 weight = _without_ignored(head, label, one, weight)
-            loss = DivergenceLoss(head.divergence, reduction=head.reduction)
-            total += head.weight * loss(one, other, weight)
+            values = functools.partial(penalty, Output(head, label))
+            reduced = Reduced(values, reduction=head.reduction)
+            total += head.weight * reduced(one, other, weight)
         return total
 
     def _by_output(self, outputs, names, *others):
@@ -132,16 +179,22 @@ class Heads:
                 yield (head, output, *(_aliased(o, aliases) for o in others))
 
 
-class DivergenceLoss(keras.losses.Loss):
-    """A divergence, reduced, weighted and scaled as Keras does with losses."""
+class Reduced(keras.losses.Loss):
+    """Values of each position, reduced, weighted and scaled as Keras does."""
 
-    def __init__(self, divergence, **kwargs):
+    def __init__(self, function, **kwargs):
         super().__init__(name="divergence", **kwargs)
-        self.divergence = divergence
+        self.function = function
 
     def call(self, y_true, y_pred):
-        return self.divergence(y_true, y_pred)
+        return self.function(y_true, y_pred)
 
+
+_NO_LABELS_FOR_LOSS = (
+    "This guidance is made from the loss, which needs labels, and `y` is None. "
+    "Train with labels, or with `MaskedConsistency` and "
+    "`saliency_target='prediction'`."
+)
 
 _NO_DIVERGENCE = (
     "No divergence is known for the loss {loss!r}: of the losses of Keras "
@@ -166,18 +219,27 @@ def _head(loss, divergence, weight):
         1.0 if weight is None else weight,
         facts.reduction,
         facts.ignore_class,
+        None
+        if loss is None or losses.is_named_by_the_data(loss)
+        else losses.per_position(loss),
     )
 
 
-def _check_head(head, loss, target):
+def _check_head(head, loss, target, needs):
     losses.check_reduction(loss, head.reduction)
-    if head.divergence is None:
+    if "divergence" in needs and head.divergence is None:
         raise ValueError(_NO_DIVERGENCE.format(loss=loss))
-    if head.meaning is None and not callable(target):
+    if "score" in needs and head.meaning is None and not callable(target):
         raise ValueError(
             f"The loss {loss!r} does not tell which output belongs to a label. "
             f"Received: saliency_target={target!r}. Pass a callable "
             "`(y, outputs) -> tensor` whose gradient is to rank the features."
+        )
+    if "loss" in needs and head.loss is None:
+        raise ValueError(
+            "This guidance is made from the compiled loss of each sample. "
+            f"Received: loss={loss!r}. Name one for each output, such as "
+            "'sparse_categorical_crossentropy'."
         )
 
 

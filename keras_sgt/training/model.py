@@ -12,21 +12,22 @@ import numpy as np
 from keras import ops
 
 from keras_sgt import backend
+from keras_sgt.guidance import Batch, Guidance, Moved
+from keras_sgt.guidance.settings import Setting
+from keras_sgt.guidance.settings import weight as checked_weight
 from keras_sgt.introspection import layers as introspection
 from keras_sgt.introspection.logits import check_softmax, recorded_logits
 from keras_sgt.introspection.patching import replaced
-from keras_sgt.masking import FeatureMasking
+from keras_sgt.masking.gradients import Score
 from keras_sgt.training import heads, one_pass, saliency_scores
 from keras_sgt.training.settings import (
-    Setting,
     check_divergence,
     check_masking,
     check_saliency_target,
     check_stateless,
-    checked_fraction,
     checked_stride,
-    checked_weight,
     functional,
+    guidances,
     warn_of_own_training,
 )
 
@@ -53,17 +54,43 @@ def _of_keras(method):
     return train
 
 
-@dataclasses.dataclass
-class _Masked:
-    """X̃ of the step under way, and f(X̃) once it is known."""
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """What `compile` decides about a step.
 
+    Args:
+        heads: what each output's loss means.
+        losses: the compiled loss and its weights, to describe them again.
+        stride: every how many-th sample of a batch is guided.
+        step_stride: every how many-th step is guided.
+        one_pass: whether X and X̃ go through the network together.
+    """
+
+    heads: heads.Heads
+    losses: tuple
+    stride: int
+    step_stride: int
+    one_pass: bool
+
+
+@dataclasses.dataclass
+class _Perturbed:
+    """X̃ of one guidance in the step under way, and f(X̃) once it is known."""
+
+    guidance: Guidance
     inputs: typing.Any
     outputs: typing.Any = None
 
+    def predict(self, predict):
+        if isinstance(self.inputs, Moved):
+            with self.inputs.applied():
+                return predict(self.inputs.inputs)
+        return predict(self.inputs)
 
-# On its way from `train_step` to `compute_loss`. A context variable, because
-# replicas of one model step in threads of their own.
-_masked_batch = contextvars.ContextVar("masked_batch", default=None)
+
+# A list of `_Perturbed` on its way from `train_step` to `compute_loss`. A
+# context variable, because replicas of one model step in threads of their own.
+_perturbed_batches = contextvars.ContextVar("perturbed_batches", default=())
 
 
 @keras.saving.register_keras_serializable(package="keras_sgt")
@@ -166,6 +193,7 @@ class SaliencyGuidedModel(keras.Model):
         *,
         masked_statistics=False,
         step_fraction=1.0,
+        guidance=None,
         **kwargs,
     ):
         if "inputs" in kwargs or "outputs" in kwargs:
@@ -184,38 +212,54 @@ class SaliencyGuidedModel(keras.Model):
             )
         if model is not None:
             kwargs.setdefault("dtype", model.dtype_policy)
+        terms = guidances(guidance, mask_fraction, masking, seed)
         super().__init__(name=name, **kwargs)
         self.supports_masking = True
         self.model = model
-        self.masking = FeatureMasking(seed=seed) if masking is None else masking
+        self.guidance = terms
         self.divergence = divergence
         self.saliency_target = saliency_target
         self.batch_fraction = batch_fraction
         self.masked_statistics = masked_statistics
         self.step_fraction = step_fraction
         self.seed = seed
-        self._class_weighted = False
-        self._stride, self._step_stride = self._shares()  # fixed by `compile`
+        self._is_papers = guidance is None
+        self._kl_weight = Setting(checked_weight("kl_weight", kl_weight))
+        self._plan = None  # made by `compile`
+        self._shares()  # checked
+        # The two things that differ from step to step.
+        self._class_weighted = False  # whether `fit` was given class weights
         self._guides = True  # whether the step under way is a guided one
-        self._one_pass = False
         self._mask_function = None
-        self._kl_weight = Setting(checked_weight(kl_weight))
-        self._mask_fraction = Setting(checked_fraction(mask_fraction))
-        self._divergence_tracker = keras.metrics.Mean(name="divergence")
-        self._heads = None
+        self._trackers = [
+            keras.metrics.Mean(
+                name=term.name if len(terms) > 1 else "divergence"
+            )
+            for term in terms
+        ]
+        for term in terms:
+            term.attach(self)
         if model is not None and model.built:
             self.built = True
 
     def call(self, inputs, training=None):
         if not introspection.takes_training(self.model):
             training = False  # as Keras would train such a model
-        masked = _masked_batch.get()
-        if self._one_pass and training and masked and masked.outputs is None:
-            outputs, masked.outputs = one_pass.predict(
-                self.model, inputs, masked.inputs
-            )
-            return outputs
+        batches = _perturbed_batches.get()
+        goes_together = self._plan is not None and self._plan.one_pass
+        is_clean = batches and all(batch.outputs is None for batch in batches)
+        if goes_together and training and is_clean:
+            return self._predict_together(inputs, batches)
         return self.model(inputs, training=training)
+
+    def _predict_together(self, inputs, batches):
+        together = [b for b in batches if not isinstance(b.inputs, Moved)]
+        outputs, *others = one_pass.predict(
+            self.model, [inputs, *(batch.inputs for batch in together)]
+        )
+        for batch, other in zip(together, others):
+            batch.outputs = other
+        return outputs
 
     # Training: Algorithm 1.
 
@@ -223,10 +267,14 @@ class SaliencyGuidedModel(keras.Model):
     train_on_batch = _of_keras(keras.Model.train_on_batch)
 
     def train_step(self, *args):
-        if self.kl_weight == 0:
-            return _without(self._divergence_tracker, super().train_step(*args))
         if not self._guides:
             return super().train_step(*args)
+        terms = self._active()
+        idle = [
+            t for t, g in zip(self._trackers, self.guidance) if g not in terms
+        ]
+        if not terms:
+            return _without(idle, super().train_step(*args))
         *state, data = args  # on JAX, the values of all variables come first
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         # Once, so that both passes are given the same tensors.
@@ -234,17 +282,24 @@ class SaliencyGuidedModel(keras.Model):
         self._build(x)
         data = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
         with self._shared_forward():
-            masked, state = self._mask_and_state(x, y, sample_weight, state)
-            token = _masked_batch.set(_Masked(masked))
+            batches, state = self._perturb(terms, x, y, sample_weight, state)
+            token = _perturbed_batches.set(batches)
             try:
-                return super().train_step(*state, data)
+                return _without(idle, super().train_step(*state, data))
             finally:
-                _masked_batch.reset(token)
+                _perturbed_batches.reset(token)
+
+    def _active(self):
+        """The guidances that weigh anything."""
+        if self.kl_weight == 0:
+            return []
+        return [term for term in self.guidance if term.weight > 0]
 
     def make_train_function(self, force=False):
         if self.train_function is not None and not force:
             return
-        alternates = self._step_stride > 1 and self.kl_weight > 0
+        step_stride = self._plan.step_stride
+        alternates = step_stride > 1 and bool(self._active())
         programs = []  # the guided one, and the plain one where there are both
         for _ in range(1 + alternates):
             # JAX would take the trace of one method for that of another.
@@ -255,7 +310,7 @@ class SaliencyGuidedModel(keras.Model):
 
         def train(*args):
             nonlocal steps
-            self._guides = steps % self._step_stride == 0
+            self._guides = steps % step_stride == 0
             try:
                 outcome = programs[0 if self._guides else 1](*args)
             finally:
@@ -275,32 +330,47 @@ class SaliencyGuidedModel(keras.Model):
             sample_weight=sample_weight,
             training=training,
         )
-        masked = _masked_batch.get()
-        if not training or masked is None:
+        batches = _perturbed_batches.get() if training else ()
+        if not batches:
             return loss
-        masked_pred = masked.outputs
-        if masked_pred is None:
-            masked_pred = self._predict_masked(masked.inputs)
         if self._class_weighted:
             sample_weight = None
-        y_pred, y, sample_weight = self._share((y_pred, y, sample_weight))
-        divergence = self._heads.divergence(
-            y_pred, masked_pred, y, sample_weight, self._names()
+        share = self._share((y_pred, y, sample_weight))
+        for batch in batches:
+            loss = loss + self._weighted_penalty(batch, *share)
+        return loss
+
+    def _weighted_penalty(self, batch, y_pred, y, sample_weight):
+        if batch.outputs is None:
+            batch.outputs = batch.predict(self._predict_perturbed)
+        penalty = self._plan.heads.penalty(
+            batch.guidance.penalty,
+            y_pred,
+            batch.outputs,
+            y,
+            sample_weight,
+            self._names(),
         )
-        self._divergence_tracker.update_state(
-            divergence * backend.replica_count(),
-            sample_weight=one_pass.samples(masked.inputs),
+        inputs = batch.inputs
+        if isinstance(inputs, Moved):
+            inputs = inputs.inputs
+        tracker = self._trackers[self.guidance.index(batch.guidance)]
+        tracker.update_state(
+            penalty * backend.replica_count(),
+            sample_weight=one_pass.samples(inputs),
         )
         weight = self._kl_weight.in_step()
+        if batch.guidance.weight != 1.0:
+            weight = weight * batch.guidance.settings()[0].in_step()
         if backend.TRACED:
-            weight = ops.cast(weight, divergence.dtype)
-        return loss + self._step_stride * weight * divergence
+            weight = ops.cast(weight, penalty.dtype)
+        return self._plan.step_stride * weight * penalty
 
     def test_step(self, *args):
-        return _without(self._divergence_tracker, super().test_step(*args))
+        return _without(self._trackers, super().test_step(*args))
 
     def mask_on_batch(self, x, y=None):
-        """The masked inputs X̃ that the next training step would see.
+        """The inputs X̃ that the next training step would see.
 
         Of the whole batch, whatever `batch_fraction` is. Changes nothing, not
         even the state of random generators. Can be called while training. On
@@ -308,113 +378,139 @@ class SaliencyGuidedModel(keras.Model):
 
         Args:
             x: array `(batch, ...)`, or a nest of them.
-            y: the labels of `x`; needed for `saliency_target="label"`.
+            y: the labels of `x`; needed for `saliency_target="label"`, and for
+                guidances made from the loss.
 
         Returns:
-            NumPy array, or a nest of them, shaped like `x`.
+            NumPy array, or a nest of them, shaped like `x`; with several
+            guidances a dict of them by the guidances' names. Where token ids
+            move at the output of their embedding, how far: an array `(batch,
+            tokens, width)`.
 
         Raises:
             ValueError: if the model is not compiled, labels are missing, or
                 inputs are NaN or, for token ids, outside of the vocabulary.
         """
-        if self._heads is None:
+        if self._plan is None:
             raise ValueError(
                 "`mask_on_batch` needs a compiled model, whose loss tells what "
                 "its outputs mean. Call `compile(loss=...)` first."
             )
-        introspection.sync(self)
+        self.sync()
         x, y = keras.tree.map_structure(_tensor, (x, y))
-        self.masking.check_inputs(x, self)
+        self._check_inputs(x)
         self._build(x)
         if self._mask_function is None:
             self._mask_function = backend.compiled(self._mask_stateless)
         mask = self._mask_stateless if self.run_eagerly else self._mask_function
-        masked = mask([v.value for v in self.variables], x, y)
-        return keras.tree.map_structure(
-            lambda t: None if t is None else ops.convert_to_numpy(t), masked
+        by_guidance = keras.tree.map_structure(
+            lambda t: None if t is None else ops.convert_to_numpy(t),
+            mask([v.value for v in self.variables], x, y),
         )
+        if len(self.guidance) == 1:
+            return by_guidance[self.guidance[0].name]
+        return by_guidance
 
     def _mask_stateless(self, values, x, y):
         mapping = [*zip(self.variables, values)]
         with keras.StatelessScope(mapping):
-            return self._mask(x, y, None, mapping)
+            batches = self._perturbed(self.guidance, x, x, y, None, mapping)
+        return {
+            b.guidance.name: b.inputs.shift
+            if isinstance(b.inputs, Moved)
+            else b.inputs
+            for b in batches
+        }
+
+    def _check_inputs(self, x):
+        for guidance in self.guidance:
+            guidance.check_inputs(x, self)
 
     def _build(self, x):
         # On TensorFlow the first step builds: not to be done amid a gradient.
         if not self.built:
             self._predict(x, training=False)
 
-    def _mask_and_state(self, x, y, sample_weight, state):
+    def _perturb(self, terms, x, y, sample_weight, state):
+        """X̃ of each term, and the state with the seeds that it used."""
         if self._class_weighted:
             sample_weight = None
-        batch = self._share((x, y, sample_weight))
+        shared, y, sample_weight = self._share((x, y, sample_weight))
         if not state:
-            return self._mask(*batch, state_mapping=[]), state
+            mapping = []
+            batches = self._perturbed(
+                terms, shared, x, y, sample_weight, mapping
+            )
+            return batches, state
         trainable, non_trainable, *rest = state[0]
         mapping = [
             *zip(self.trainable_variables, trainable),
             *zip(self.non_trainable_variables, non_trainable),
         ]
         with keras.StatelessScope(mapping) as scope:
-            masked = self._mask(*batch, mapping)
+            batches = self._perturbed(
+                terms, shared, x, y, sample_weight, mapping
+            )
         non_trainable = [
             scope.get_current_value(v) for v in self.non_trainable_variables
         ]
-        return masked, [(trainable, non_trainable, *rest)]
+        return batches, [(trainable, non_trainable, *rest)]
 
-    def _mask(self, x, y, sample_weight, state_mapping):
-        """X̃: the least salient features of `x` replaced, a constant."""
+    def _perturbed(self, terms, x, whole, y, sample_weight, state_mapping):
+        """A list of `_Perturbed`, constants to the gradient of the weights."""
+        if self.run_eagerly:
+            self._check_inputs(x)
+        batch = self._batch(x, whole, y, sample_weight, state_mapping)
+        batches = [_Perturbed(g, _constant(g.perturb(batch))) for g in terms]
+        return batches
+
+    def _batch(self, x, whole, y, sample_weight, state_mapping):
+        """What the guidances are given of the step."""
         half = any(
             layer.compute_dtype == "float16"
             for layer in introspection.all_layers(self)
         )
-        # Small gradients vanish in float16, and ties would be masked by their
-        # position. A ranking knows no scale.
+        # Small gradients vanish in float16, where they would tie. Neither a
+        # ranking nor a direction knows a scale.
         scale = 2.0**8 if half else 1.0
 
-        def score(inputs):
-            # The saliency pass leaves no trace: no statistics, no losses.
-            with keras.StatelessScope(state_mapping):
-                return scale * self._score(inputs, y, sample_weight)
+        def stateless(of_outputs):
+            def score(inputs):
+                # This pass leaves no trace: no statistics, no losses.
+                with keras.StatelessScope(state_mapping):
+                    with recorded_logits(self) as logits_of:
+                        outputs = self._predict(inputs, training=False)
+                    return scale * of_outputs(outputs, logits_of)
 
-        if self.run_eagerly:
-            self.masking.check_inputs(x, self)
-        saliency = self.masking.saliency(score, x, self)
-        if self.run_eagerly:
-            _check_finite(saliency)
-        # Not through `__call__`: under a `RematScope` its random numbers would
-        # be drawn inside of a checkpoint.
+            check = _check_finite if self.run_eagerly else None
+            return Score(score, check)
+
+        def score(outputs, logits_of):
+            return self._plan.heads.score(
+                y, outputs, sample_weight, self._names(), logits_of
+            )
+
+        def loss(outputs, logits_of):
+            return self._plan.heads.loss(
+                y, outputs, sample_weight, self._names()
+            )
+
         counted = saliency_scores.counted_samples(sample_weight)
-        masked = self.masking.call(
-            x,
-            saliency,
-            self._mask_fraction.in_step(),
-            **({} if counted is None else {"counted": counted}),
-        )
-        return keras.tree.map_structure(
-            lambda t: None if t is None else ops.stop_gradient(t), masked
-        )
-
-    def _score(self, inputs, y, sample_weight):
-        with recorded_logits(self) as logits_of:
-            outputs = self._predict(inputs, training=False)
-        return self._heads.score(
-            y, outputs, sample_weight, self._names(), logits_of
-        )
+        return Batch(x, whole, counted, stateless(score), stateless(loss), self)
 
     def _predict(self, inputs, training):
         if introspection.takes_training(self):
             return self(inputs, training=training)
         return self(inputs)
 
-    def _predict_masked(self, masked):
+    def _predict_perturbed(self, inputs):
         if self.masked_statistics:
-            return self._predict(masked, training=True)
+            return self._predict(inputs, training=True)
         with backend.restored(self._statistics()):
-            return self._predict(masked, training=True)
+            return self._predict(inputs, training=True)
 
     def _shared_forward(self):
-        if self._one_pass:  # of which the saliency pass is no part
+        if self._plan.one_pass:  # of which the saliency pass is no part
             return contextlib.nullcontext()
         return backend.shared_forward(self)
 
@@ -430,11 +526,12 @@ class SaliencyGuidedModel(keras.Model):
 
     def _share(self, batch):
         """The share of the batch that is regularised."""
-        if self._stride == 1:
+        stride = self._plan.stride
+        if stride == 1:
             return batch
         # Strided, so that each device of a sharded batch holds its part.
         return keras.tree.map_structure(
-            lambda t: None if t is None else t[:: self._stride], batch
+            lambda t: None if t is None else t[::stride], batch
         )
 
     # Settings.
@@ -443,21 +540,26 @@ class SaliencyGuidedModel(keras.Model):
         """Configures the model for training: see `keras.Model.compile`."""
         check_stateless(self)
         check_softmax(self)
-        self.masking.check(self)
-        shares = self._shares()
+        for guidance in self.guidance:
+            guidance.check(self)
+        stride, step_stride = self._shares()
         loss_weights = args[0] if args else kwargs.get("loss_weights")
         # Keras keeps the loss of an earlier `compile`.
         losses = (self.loss if loss is None else loss, loss_weights)
-        described = self._heads_of(*losses, required=self.kl_weight > 0)
+        described = self._heads_of(*losses, self._active())
         super().compile(optimizer, loss, *args, **kwargs)
-        self._heads, self._losses_and_weights = described, losses
         self._mask_function = None
-        self._stride, self._step_stride = shares
-        self._one_pass = (
-            type(self).call is SaliencyGuidedModel.call
-            # What is computed again in the backward pass cannot be kept.
-            and not introspection.is_rematerialised(self)
-            and one_pass.pays(self.model)
+        self._plan = _Plan(
+            heads=described,
+            losses=losses,
+            stride=stride,
+            step_stride=step_stride,
+            one_pass=(
+                type(self).call is SaliencyGuidedModel.call
+                # What is computed again in the backward pass cannot be kept.
+                and not introspection.is_rematerialised(self)
+                and one_pass.pays(self.model)
+            ),
         )
 
     def _shares(self):
@@ -470,9 +572,10 @@ class SaliencyGuidedModel(keras.Model):
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
 
-    def _heads_of(self, loss, loss_weights, required):
+    def _heads_of(self, loss, loss_weights, terms):
+        needs = {need for term in terms for need in term.needs}
         return heads.Heads(
-            loss, self.divergence, loss_weights, self.saliency_target, required
+            loss, self.divergence, loss_weights, self.saliency_target, needs
         )
 
     def _names(self):
@@ -485,32 +588,62 @@ class SaliencyGuidedModel(keras.Model):
 
     @kl_weight.setter
     def kl_weight(self, value):
-        value = checked_weight(value)
+        value = checked_weight("kl_weight", value)
         crosses_zero = (value == 0) != (self.kl_weight == 0)
         if self.compiled and value > 0:
-            self._heads_of(*self._losses_and_weights, required=True)
-        self._assign(self._kl_weight, value)
-        if crosses_zero and self.compiled and self.train_function is not None:
-            # Plain training is a program of its own.
-            self.make_train_function(force=True)
+            weighing = [term for term in self.guidance if term.weight > 0]
+            self._heads_of(*self._plan.losses, weighing)
+        self.sync()
+        self._kl_weight.assign(value)
+        if crosses_zero:
+            self.retrace()
 
     @property
     def mask_fraction(self):
         """The share of each sample's features that is masked."""
-        return self._mask_fraction.number
+        return self._masking_terms()[0].mask_fraction
 
     @mask_fraction.setter
     def mask_fraction(self, value):
-        self._assign(self._mask_fraction, checked_fraction(value))
+        for term in self._masking_terms():
+            term.mask_fraction = value
 
-    def _assign(self, setting, value):
+    @property
+    def masking(self):
+        """What masks, of the first guidance that does; else `None`."""
+        maskings = [getattr(term, "masking", None) for term in self.guidance]
+        return next((m for m in maskings if m is not None), None)
+
+    def _masking_terms(self):
+        terms = [
+            term
+            for term in self.guidance
+            if getattr(term, "masking", None) is not None
+            and hasattr(term, "mask_fraction")
+        ]
+        if not terms:
+            raise AttributeError(
+                "None of the guidances has a `mask_fraction`: "
+                f"{[term.name for term in self.guidance]}."
+            )
+        return terms
+
+    def sync(self):
+        """Hands the variables their values, which JAX holds while it trains."""
         introspection.sync(self)
-        setting.assign(value)
+
+    def retrace(self):
+        """Traces the training step again: another program."""
+        if not self.compiled:
+            return
+        if self.train_function is not None:
+            self.make_train_function(force=True)
 
     @property
     def variables(self):
         """State of the step: `weights`, seeds, and numbers that may change."""
-        settings = (self._kl_weight, self._mask_fraction)
+        settings = [s for term in self.guidance for s in term.settings()]
+        settings = [self._kl_weight, *settings]
         return [*super().variables, *(s.variable for s in settings)]
 
     @property
@@ -522,9 +655,7 @@ class SaliencyGuidedModel(keras.Model):
         config = {
             "name": self.name,
             "model": self.model,
-            "mask_fraction": self.mask_fraction,
             "kl_weight": self.kl_weight,
-            "masking": self.masking,
             "divergence": self.divergence,
             "saliency_target": self.saliency_target,
             "batch_fraction": self.batch_fraction,
@@ -532,6 +663,11 @@ class SaliencyGuidedModel(keras.Model):
             "step_fraction": self.step_fraction,
             "dtype": self.dtype_policy,
         }
+        if self._is_papers:
+            config["mask_fraction"] = self.mask_fraction
+            config["masking"] = self.masking
+        else:
+            config["guidance"] = list(self.guidance)
         return {
             key: keras.saving.serialize_keras_object(value)
             for key, value in config.items()
@@ -572,15 +708,18 @@ class SaliencyGuidedModel(keras.Model):
             )
 
 
-def _without(metric, outcome):
-    """The outcome of a step without a metric that the step did not update."""
+def _without(metrics, outcome):
+    """The outcome of a step without metrics that the step did not update."""
+    if not metrics:
+        return outcome
+    names = {metric.name for metric in metrics}
     logs, *state = outcome if isinstance(outcome, tuple) else (outcome,)
-    logs = {name: v for name, v in logs.items() if name != metric.name}
+    logs = {name: v for name, v in logs.items() if name not in names}
     return (logs, *state) if state else logs
 
 
-def _check_finite(saliency):
-    for gradient in keras.tree.flatten(saliency):
+def _check_finite(gradients):
+    for gradient in keras.tree.flatten(gradients):
         if gradient is not None and bool(ops.any(ops.isnan(gradient))):
             raise ValueError(
                 "The saliency, the gradient of the model's output with respect "
@@ -588,6 +727,18 @@ def _check_finite(saliency):
                 "the weights (`keras.callbacks.TerminateOnNaN` stops training "
                 "when they appear)."
             )
+
+
+def _constant(perturbed):
+    if isinstance(perturbed, Moved):
+        return Moved(
+            _constant(perturbed.inputs),
+            perturbed.layer,
+            ops.stop_gradient(perturbed.shift),
+        )
+    return keras.tree.map_structure(
+        lambda t: None if t is None else ops.stop_gradient(t), perturbed
+    )
 
 
 def _tensor(x):

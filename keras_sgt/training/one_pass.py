@@ -61,24 +61,26 @@ def pays(model):
     )
 
 
-def predict(model, clean, masked):
-    """The outputs for both batches, in training.
+def predict(model, batches):
+    """The outputs for several batches, in training.
 
     Args:
         model: `keras.Model`.
-        clean: tensor `(batch, ...)`, or a nest of them.
-        masked: likewise; of as many samples, or fewer.
+        batches: list of tensors `(batch, ...)`, or of nests of them; none has
+            more samples than the first.
 
     Returns:
-        Tuple of the outputs for `clean` and for `masked`.
+        List of the outputs for each.
     """
-    both = keras.tree.map_structure(_one_after_the_other, clean, masked)
-    outputs = model(both, training=True)
-    count = samples(clean)
-    return tuple(
-        keras.tree.map_structure(_Samples(part), outputs)
-        for part in (slice(None, count), slice(count, None))
-    )
+    together = keras.tree.map_structure(_one_after_the_other, *batches)
+    outputs = model(together, training=True)
+    parts, start = [], 0
+    for batch in batches:
+        end = start + samples(batch)
+        is_last = len(parts) == len(batches) - 1
+        parts.append(slice(start, None if is_last else end))
+        start = end
+    return [keras.tree.map_structure(_Samples(part), outputs) for part in parts]
 
 
 def samples(batch):
@@ -87,10 +89,11 @@ def samples(batch):
     return ops.shape(first)[0]
 
 
-def _one_after_the_other(clean, masked):
+def _one_after_the_other(clean, *others):
     if clean is None:  # an optional input
         return None
-    return ops.concatenate([clean, ops.cast(masked, clean.dtype)], axis=0)
+    others = [ops.cast(other, clean.dtype) for other in others]
+    return ops.concatenate([clean, *others], axis=0)
 
 
 class _Samples(layers.Layer):

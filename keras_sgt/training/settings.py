@@ -1,57 +1,17 @@
 """The arguments of a guided model: checked, and numbers that change later."""
 
 import math
-import numbers
 import warnings
 
 import keras
 
-from keras_sgt import backend
+from keras_sgt.guidance import Guidance, MaskedConsistency, settings
 from keras_sgt.introspection.layers import all_layers
 from keras_sgt.masking import Masking
 
 
-class Setting:
-    """A number that may change between steps without a new trace.
-
-    No weight of the model, so that it is neither saved nor restored with them.
-    """
-
-    def __init__(self, number):
-        self.number = number
-        self.variable = keras.Variable(
-            number, dtype="float32", trainable=False, autocast=False
-        )
-
-    def assign(self, number):
-        self.number = number
-        self.variable.assign(number)
-
-    def in_step(self):
-        return self.variable.value if backend.TRACED else self.number
-
-
-def checked_fraction(value):
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise ValueError(
-            "`mask_fraction` has to be a number from 0 to 1, the share of each "
-            "sample's features that is masked (to mask k of n features, pass "
-            f"k / n). Received: mask_fraction={value!r}"
-        )
-    return float(value)
-
-
-def checked_weight(value):
-    if not _is_number(value) or not 0 <= value < math.inf:
-        raise ValueError(
-            "`kl_weight` has to be a finite number, 0 or greater. Received: "
-            f"kl_weight={value!r}"
-        )
-    return float(value)
-
-
 def checked_stride(name, fraction):
-    if _is_number(fraction) and 0 < fraction <= 1:
+    if settings.is_number(fraction) and 0 < fraction <= 1:
         stride = round(1 / fraction)
         if math.isclose(stride * fraction, 1, rel_tol=1e-6):
             return stride
@@ -63,10 +23,6 @@ def checked_stride(name, fraction):
         f"`{name}` has to be 1 or 1/2, 1/3, 1/4 and so on: {what[name]}. "
         f"Received: {name}={fraction!r}"
     )
-
-
-def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def check_divergence(divergence):
@@ -133,3 +89,39 @@ def functional(model, kwargs):
             f"`outputs=`. Received: model={model!r} and {sorted(kwargs)}"
         )
     return keras.Model(kwargs.pop("inputs"), kwargs.pop("outputs"))
+
+
+def guidances(guidance, mask_fraction, masking, seed):
+    """The terms of a guided step, a list.
+
+    Args:
+        guidance: a `Guidance`, a list of them, or `None`: the paper's, made of
+            the other arguments.
+        mask_fraction, masking, seed: arguments of the model.
+
+    Raises:
+        ValueError: for what is no guidance, for two of one name, and for
+            arguments of the model that belong to a guidance.
+    """
+    if guidance is None:
+        return [MaskedConsistency(mask_fraction, masking=masking, seed=seed)]
+    terms = guidance if isinstance(guidance, (list, tuple)) else [guidance]
+    if not terms or not all(isinstance(g, Guidance) for g in terms):
+        raise ValueError(
+            "`guidance` has to be a `keras_sgt.guidance.Guidance` or a list of "
+            f"them. Received: guidance={guidance!r}"
+        )
+    if masking is not None or mask_fraction != 0.5 or seed is not None:
+        raise ValueError(
+            "`mask_fraction`, `masking` and `seed` are arguments of a guidance "
+            "where there is one: `MaskedConsistency(mask_fraction=..., "
+            f"masking=..., seed=...)`. Received: mask_fraction={mask_fraction}"
+            f", masking={masking!r}, seed={seed!r} beside {guidance!r}"
+        )
+    names = [g.name for g in terms]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            "Two guidances have one name, and the logs could not tell them "
+            f"apart. Received: {names}. Pass `name=` to one of them."
+        )
+    return list(terms)

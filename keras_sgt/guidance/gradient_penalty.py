@@ -1,0 +1,107 @@
+"""A loss that is flat around each sample."""
+
+import keras
+from keras import ops
+
+from keras_sgt.guidance import directions, settings
+from keras_sgt.guidance.base import Guidance, blind
+
+
+@keras.saving.register_keras_serializable(package="keras_sgt")
+class GradientPenalty(Guidance):
+    """The loss is flat around each sample.
+
+    `((ℓ(X̃) − ℓ(X)) / h)²` with `X̃ = X + h · ∇ₓℓ / ‖∇ₓℓ‖`: for small h the
+    squared length of the loss's gradient, by finite differences, without a
+    second-order graph.
+
+    Args:
+        h: float > 0, the length of the step over all features of a sample, in
+            units of the data. Defaults to `0.01`.
+        weight: float ≥ 0. Defaults to `0.1`.
+        direction: `"loss"`, or `"random"`, the control. Defaults to `"loss"`.
+        inputs, layer: as in `AdversarialConsistency`.
+        seed: int, for random directions. Defaults to a random one.
+        name: name in the logs.
+
+    Raises:
+        ValueError: for arguments out of their range; in `compile`, for an `h`
+            that the model's precision rounds away.
+
+    Reference: Finlay, Oberman, "Scaleable input gradient regularization for
+    adversarial robustness", arXiv 1905.11468.
+
+    Example:
+
+    >>> import keras_sgt
+    >>> guidance = keras_sgt.guidance.GradientPenalty(weight=0.1)
+    >>> guidance.control().direction
+    'random'
+    """
+
+    needs = ("loss",)
+
+    def __init__(
+        self,
+        h=0.01,
+        weight=0.1,
+        direction="loss",
+        inputs=None,
+        layer=None,
+        seed=None,
+        name=None,
+        **kwargs,
+    ):
+        super().__init__(weight=weight, seed=seed, name=name, **kwargs)
+        self.h = settings.positive("h", h)
+        self.direction = settings.choice(
+            "direction", direction, ("loss", "random")
+        )
+        self.inputs = inputs
+        self.layer = layer.name if isinstance(layer, keras.Layer) else layer
+        self._place = directions.Place(None, inputs, layer)
+
+    def check(self, model):
+        # Both losses are of order one, and their difference is divided by h.
+        precision = {"float16": 2**-10, "bfloat16": 2**-7}
+        least = 1000 * precision.get(model.compute_dtype, 2**-23)
+        if self.h < least:
+            raise ValueError(
+                f"`h` of `GradientPenalty` is too small for a model that "
+                f"computes in {model.compute_dtype}: rounding would drown the "
+                f"difference of the losses. Received: h={self.h}. Pass at "
+                f"least {least:.2g}, or train in float32."
+            )
+        if self.layer is not None:
+            self._place.embedding(model)
+
+    def perturb(self, batch):
+        if self.direction == "random":
+            moves = [
+                keras.random.normal(ops.shape(c), seed=self.seed_generator)
+                for c in self._place.clean(batch.inputs, batch)
+            ]
+        else:
+            moves = self._place.gradient(batch.loss, batch)
+        moves = [
+            m if real is None else m * ops.cast(real, m.dtype)
+            for m, real in zip(moves, self._place.real(batch))
+        ]
+        steps = [self.h * m for m in directions.of_length_one(moves)]
+        return self._place.moved(batch, batch.inputs, steps)
+
+    def penalty(self, output, clean, perturbed):
+        change = output.loss(perturbed) - output.loss(clean)
+        return ops.square(change / self.h)
+
+    def control(self):
+        return blind(self, direction="random")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "h": self.h,
+            "direction": self.direction,
+            "inputs": self.inputs,
+            "layer": self.layer,
+        }

@@ -1,0 +1,561 @@
+"""Each guidance against a direct computation, on a network small enough."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_sgt
+from keras_sgt import guidance, masking
+
+X = np.random.default_rng(0).normal(size=(8, 6)).astype("float32")
+Y = (np.arange(8) % 3).astype("int32")
+WEIGHTS = {"class": 1.0, "size": 0.1}
+LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+class Network:
+    """One hidden layer of tanh, 3 classes: in Keras and in NumPy."""
+
+    def __init__(self):
+        rng = np.random.default_rng(1)
+        self.hidden = rng.normal(size=(6, 5)).astype("float32")
+        self.out = rng.normal(size=(5, 3)).astype("float32")
+
+    def keras(self):
+        model = keras.Sequential(
+            [
+                keras.Input((6,)),
+                layers.Dense(5, "tanh", use_bias=False),
+                layers.Dense(3, use_bias=False),
+            ]
+        )
+        model.set_weights([self.hidden, self.out])
+        return model
+
+    def logits(self, x, weights=None):
+        hidden, out = weights or (self.hidden, self.out)
+        return np.tanh(np.asarray(x, "float64") @ hidden) @ out
+
+    def log_p(self, x, weights=None):
+        logits = self.logits(x, weights)
+        logits = logits - logits.max(-1, keepdims=True)
+        return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+    def loss(self, x, weights=None):
+        return -np.take_along_axis(self.log_p(x, weights), Y[:, None], 1)[:, 0]
+
+    def kl(self, x, moved, weights=None):
+        p, q = self.log_p(x, weights), self.log_p(moved, weights)
+        return (np.exp(p) * (p - q)).sum(-1)
+
+    def input_gradient(self, x, of_loss):
+        """∇ₓℓ, or ∇ₓ of the label's logit."""
+        hidden = np.tanh(x.astype("float64") @ self.hidden)
+        target = np.eye(3)[Y]
+        upper = np.exp(self.log_p(x)) - target if of_loss else target
+        return ((upper @ self.out.T) * (1 - hidden**2)) @ self.hidden.T
+
+
+def trained(terms, kl_weight=1.0, rate=1.0, **options):
+    """Loss, logs, X̃, and the parameter gradient of one step of SGD."""
+    network = Network()
+    model = network.keras()
+    guided = keras_sgt.SaliencyGuidedModel(
+        model, kl_weight=kl_weight, guidance=terms, **options
+    )
+    guided.compile(keras.optimizers.SGD(rate), LOGITS)
+    moved = guided.mask_on_batch(X, Y)
+    logs = guided.train_on_batch(X, Y, return_dict=True)
+    gradient = [
+        (a - b) / rate
+        for a, b in zip([network.hidden, network.out], model.get_weights())
+    ]
+    return network, logs, moved, gradient
+
+
+def check_gradient(network, gradient, loss, h=1e-5):
+    """The step's gradient against central differences of a NumPy loss."""
+    rng = np.random.default_rng(3)
+    for _ in range(5):
+        way = [rng.normal(size=g.shape) for g in gradient]
+        ends = [
+            loss(
+                [
+                    w.astype("float64") + sign * h * d
+                    for w, d in zip([network.hidden, network.out], way)
+                ]
+            )
+            for sign in (1, -1)
+        ]
+        slope = sum((g * d).sum() for g, d in zip(gradient, way))
+        np.testing.assert_allclose(
+            slope, (ends[0] - ends[1]) / (2 * h), rtol=2e-4, atol=2e-5
+        )
+
+
+class TestAdversarialConsistency:
+    @pytest.mark.parametrize("direction", ["loss", "score"])
+    def test_moves_each_feature_by_epsilon_deviations(self, direction):
+        term = guidance.AdversarialConsistency(
+            0.1, direction=direction, bounds=None
+        )
+        network, _, moved, _ = trained(term)
+        gradient = network.input_gradient(X, of_loss=direction == "loss")
+        up = 1 if direction == "loss" else -1
+        expected = X + 0.1 * X.std(0) * np.sign(up * gradient)
+        np.testing.assert_allclose(moved, expected, rtol=1e-5, atol=1e-6)
+
+    def test_value_and_parameter_gradient(self):
+        """One step of TRADES, X̃ a constant, both sides with gradient."""
+        term = guidance.AdversarialConsistency(0.3, weight=0.7, bounds=None)
+        network, logs, moved, gradient = trained(term, kl_weight=2.0)
+
+        def loss(weights):
+            values = network.loss(X, weights)
+            return (values + 1.4 * network.kl(X, moved, weights)).mean()
+
+        weights = (network.hidden, network.out)
+        np.testing.assert_allclose(logs["loss"], loss(weights), rtol=1e-5)
+        np.testing.assert_allclose(
+            logs["divergence"], network.kl(X, moved).mean(), rtol=1e-4
+        )
+        check_gradient(network, gradient, loss)
+
+    def test_l2_moves_along_the_gradient(self):
+        term = guidance.AdversarialConsistency(
+            0.1, norm="l2", bounds=None, scale=2.0
+        )
+        network, _, moved, _ = trained(term)
+        gradient = network.input_gradient(X, of_loss=True)
+        way = gradient / np.linalg.norm(gradient, axis=1, keepdims=True)
+        expected = X + 0.1 * 2.0 * np.sqrt(6) * way
+        np.testing.assert_allclose(moved, expected, rtol=1e-4, atol=1e-5)
+
+    def test_stays_in_bounds(self):
+        moved = trained(guidance.AdversarialConsistency(1.0))[2]
+        assert (moved <= X.max(0)).all()
+        assert (moved >= X.min(0)).all()
+        assert (moved == X.max(0)).any()
+        term = guidance.AdversarialConsistency(1.0, bounds=(-3, 3))
+        assert abs(trained(term)[2]).max() == 3
+
+    def test_masked_then_moved(self):
+        blank = masking.FeatureMasking(replacement="constant")
+        term = guidance.AdversarialConsistency(
+            0.1, masking=blank, mask_fraction=0.5, bounds=None
+        )
+        network, _, moved, _ = trained(term)
+        gradient = network.input_gradient(X, of_loss=False)
+        lowest = np.argsort(gradient, axis=1)[:, :3]
+        expected = X.copy()
+        np.put_along_axis(expected, lowest, 0, axis=1)
+        expected -= 0.1 * X.std(0) * np.sign(gradient)
+        np.testing.assert_allclose(moved, expected, rtol=1e-4, atol=1e-5)
+
+    def test_control_moves_as_far_whatever_the_gradient(self):
+        term = guidance.AdversarialConsistency(0.1, bounds=None, seed=1)
+        moved = trained(term.control())[2]
+        sizes = abs(moved - X) / X.std(0)
+        np.testing.assert_allclose(sizes, 0.1, rtol=1e-4)
+        signs = np.sign(moved - X)
+        gradient = Network().input_gradient(X, of_loss=True)
+        assert 0.2 < (signs == np.sign(gradient)).mean() < 0.8
+
+    def test_images_move_in_units_of_their_range(self):
+        images = np.random.default_rng(0).random((4, 5, 5, 1)) * 255
+        images[0, 0, 0], images[1, 1, 1] = 0, 255
+        model = keras.Sequential(
+            [keras.Input((5, 5, 1)), layers.Flatten(), layers.Dense(3)]
+        )
+        guided = keras_sgt.SaliencyGuidedModel(
+            model, guidance=guidance.AdversarialConsistency(0.1)
+        )
+        guided.compile("sgd", LOGITS)
+        images = images.astype("float32")
+        moved = guided.mask_on_batch(images, Y[:4])
+        sizes = abs(moved - images)
+        assert sizes.max() <= 25.5001
+        np.testing.assert_allclose(np.median(sizes), 25.5, rtol=1e-4)
+
+    def test_tokens_move_at_the_output_of_their_embedding(self):
+        ids = np.array([[1, 2, 3, 0], [4, 5, 0, 0]], "int32")
+        model = keras.Sequential(
+            [
+                keras.Input((4,), dtype="int32"),
+                layers.Embedding(9, 5, mask_zero=True),
+                layers.GlobalAveragePooling1D(),
+                layers.Dense(3),
+            ]
+        )
+        for norm in ("inf", "l2"):
+            term = guidance.AdversarialConsistency(0.2, norm=norm, scale=1.0)
+            guided = keras_sgt.SaliencyGuidedModel(model, guidance=term)
+            guided.compile(keras.optimizers.SGD(0.0), LOGITS)
+            shift = guided.mask_on_batch(ids, Y[:2])
+            assert shift.shape == (2, 4, 5)
+            assert not shift[ids == 0].any()
+            real = shift[ids > 0]
+            if norm == "inf":
+                np.testing.assert_allclose(abs(real), 0.2, rtol=1e-5)
+            else:
+                squares = (shift**2).sum((1, 2)) / (5 * (ids > 0).sum(1))
+                np.testing.assert_allclose(squares, 0.04, rtol=1e-4)
+            # The divergence is that of the moved embedding.
+            logs = guided.train_on_batch(ids, Y[:2], return_dict=True)
+            vectors = ops.convert_to_numpy(model.layers[0].embeddings)[ids]
+            kernel, bias = (
+                np.asarray(w) for w in model.layers[-1].get_weights()
+            )
+            mask = (ids > 0)[..., None]
+            log_p = []
+            for v in (vectors, vectors + shift):
+                logits = (v * mask).sum(1) / mask.sum(1) @ kernel + bias
+                log_p.append(ops.convert_to_numpy(ops.log_softmax(logits)))
+            kl = (np.exp(log_p[0]) * (log_p[0] - log_p[1])).sum(-1).mean()
+            np.testing.assert_allclose(logs["divergence"], kl, rtol=1e-3)
+
+
+class TestGradientPenalty:
+    def test_value_and_parameter_gradient(self):
+        term = guidance.GradientPenalty(h=0.1, weight=0.5)
+        network, logs, moved, gradient = trained(term)
+        way = network.input_gradient(X, of_loss=True)
+        way /= np.linalg.norm(way, axis=1, keepdims=True)
+        np.testing.assert_allclose(moved, X + 0.1 * way, rtol=1e-4, atol=1e-5)
+
+        def penalty(weights=None):
+            change = network.loss(moved, weights) - network.loss(X, weights)
+            return ((change / 0.1) ** 2).mean()
+
+        np.testing.assert_allclose(logs["divergence"], penalty(), rtol=1e-3)
+        check_gradient(
+            network,
+            gradient,
+            lambda w: network.loss(X, w).mean() + 0.5 * penalty(w),
+        )
+
+    def test_is_the_squared_gradient_for_small_h(self):
+        exact = (Network().input_gradient(X, of_loss=True) ** 2).sum(1).mean()
+        errors = [
+            abs(trained(guidance.GradientPenalty(h=h))[1]["divergence"] - exact)
+            for h in (0.2, 0.02)
+        ]
+        assert errors[1] < 0.01 * exact
+        assert errors[1] < errors[0] / 5
+
+
+class TestComprehensiveness:
+    def test_removes_what_did_most(self):
+        mean = masking.FeatureMasking("relevance", "mean")
+        term = guidance.Comprehensiveness(top=0.34, margin=1.0, masking=mean)
+        network, logs, removed, gradient = trained(term)
+        slope = network.input_gradient(X, of_loss=False)
+        relevance = abs(slope * (X - X.mean(0)))
+        top = np.argsort(-relevance, axis=1)[:, :2]
+        expected = X.copy()
+        np.put_along_axis(
+            expected, top, np.broadcast_to(X.mean(0), X.shape)[:, :2] * 0, 1
+        )
+        for row, columns in zip(expected, top):
+            row[columns] = X.mean(0)[columns]
+        np.testing.assert_allclose(removed, expected, rtol=1e-4, atol=1e-5)
+        clean = network.loss(X)
+
+        def hinge(weights=None):
+            return np.maximum(0, 1 + clean - network.loss(removed, weights))
+
+        np.testing.assert_allclose(
+            logs["divergence"], hinge().mean(), rtol=1e-4
+        )
+        check_gradient(
+            network,
+            gradient,
+            lambda w: (network.loss(X, w) + 0.5 * hinge(w)).mean(),
+        )
+
+    def test_default_fill_is_between_the_mean_and_the_range(self):
+        removed = trained(guidance.Comprehensiveness(top=0.5, seed=3))[2]
+        changed = removed != X
+        assert (changed.sum(1) == 3).all()
+        low, high = X.min(0) - 1e-5, X.max(0) + 1e-5
+        assert ((removed >= low) & (removed <= high)).all()
+
+
+class TestRandomMasking:
+    def test_every_second_sample_loses_features(self):
+        network, logs, moved, gradient = trained(
+            guidance.RandomMasking(rate=0.5, seed=1, weight=0.8)
+        )
+        changed = (moved != X).sum(1)
+        assert changed.tolist() == [0, 3] * 4
+
+        def loss(weights=None):
+            halves = network.loss(moved, weights) * (np.arange(8) % 2)
+            return (network.loss(X, weights) + 0.8 * halves).mean()
+
+        np.testing.assert_allclose(logs["loss"], loss(), rtol=1e-5)
+        check_gradient(network, gradient, loss)
+
+    def test_uniform_rates_differ_by_sample(self):
+        x = np.random.default_rng(0).normal(size=(400, 20)).astype("float32")
+        model = keras.Sequential([keras.Input((20,)), layers.Dense(3)])
+        guided = keras_sgt.SaliencyGuidedModel(
+            model, guidance=guidance.RandomMasking(seed=2)
+        )
+        guided.compile("sgd", LOGITS)
+        moved = guided.mask_on_batch(x, np.zeros(400, "int32"))
+        counts = (moved != x).sum(1)
+        assert not counts[::2].any()
+        assert abs(counts[1::2].mean() - 9.5) < 1.3
+        assert set(range(20)) == set(counts[1::2].tolist())
+
+
+class TestSeveral:
+    def terms(self):
+        return [
+            guidance.AdversarialConsistency(0.2, weight=0.5, bounds=None),
+            guidance.Comprehensiveness(
+                masking=masking.FeatureMasking("relevance", "mean")
+            ),
+        ]
+
+    def test_they_add_up_and_are_logged_by_name(self):
+        network, logs, moved, gradient = trained(self.terms())
+        near = moved["adversarial_consistency"]
+        removed = moved["comprehensiveness"]
+        clean = network.loss(X)
+        hinge = np.maximum(0, 1 + clean - network.loss(removed)).mean()
+        kl = network.kl(X, near).mean()
+        np.testing.assert_allclose(
+            logs["adversarial_consistency"], kl, rtol=1e-4
+        )
+        np.testing.assert_allclose(logs["comprehensiveness"], hinge, rtol=1e-4)
+        np.testing.assert_allclose(
+            logs["loss"], clean.mean() + 0.5 * kl + 0.5 * hinge, rtol=1e-5
+        )
+
+        def loss(weights):
+            terms = np.maximum(0, 1 + clean - network.loss(removed, weights))
+            values = network.loss(X, weights) + 0.5 * terms
+            return (values + 0.5 * network.kl(X, near, weights)).mean()
+
+        check_gradient(network, gradient, loss)
+
+    def test_a_weight_of_0_costs_and_logs_nothing(self):
+        model = Network().keras()
+        terms = self.terms()
+        guided = keras_sgt.SaliencyGuidedModel(model, guidance=terms)
+        guided.compile(keras.optimizers.SGD(0.0), LOGITS)
+        fit = dict(batch_size=8, epochs=1, verbose=0)
+        assert "comprehensiveness" in guided.fit(X, Y, **fit).history
+        terms[1].weight = 0.0
+        logs = guided.fit(X, Y, **fit).history
+        assert "comprehensiveness" not in logs
+        assert "adversarial_consistency" in logs
+        terms[1].weight = 0.25
+        assert "comprehensiveness" in guided.fit(X, Y, **fit).history
+
+    def test_every_weight_0_is_training_by_keras(self):
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(40, 6)).astype("float32")
+        y = rng.integers(0, 3, 40)
+        weights = []
+        for guides in (False, True):
+            keras.utils.set_random_seed(1)
+            model = Network().keras()
+            if guides:
+                terms = self.terms()
+                for term in terms:
+                    term.weight = 0.0
+                trainer = keras_sgt.SaliencyGuidedModel(model, guidance=terms)
+            else:
+                trainer = model
+            trainer.compile(keras.optimizers.Adam(0.01), LOGITS)
+            trainer.fit(x, y, epochs=2, batch_size=8, verbose=0)
+            weights.append(model.get_weights())
+        for one, other in zip(*weights):
+            np.testing.assert_array_equal(one, other)
+
+    def test_one_pass_for_recurrent_networks(self):
+        """Three batches through the network at once: the same loss."""
+        keras.utils.set_random_seed(0)
+        x = np.random.default_rng(0).normal(size=(8, 5, 4)).astype("float32")
+        logs = []
+        inputs = keras.Input((5, 4))
+        plain = layers.GRU(3)(inputs)
+        for last in (plain, layers.BatchNormalization(trainable=False)(plain)):
+            model = keras.Model(inputs, layers.Dense(3)(last))
+            model.layers[-1].set_weights([np.eye(3), np.zeros(3)])
+            if len(logs):  # normalising by 0 and 1: the same network
+                model.layers[-2].epsilon = 0.0
+            guided = keras_sgt.SaliencyGuidedModel(model, guidance=self.terms())
+            guided.compile(keras.optimizers.SGD(0.0), LOGITS)
+            logs.append(guided.train_on_batch(x, Y, return_dict=True))
+        for key, value in logs[0].items():
+            np.testing.assert_allclose(value, logs[1][key], rtol=2e-3)
+
+    def test_saved_and_loaded(self, tmp_path):
+        model = Network().keras()
+        guided = keras_sgt.SaliencyGuidedModel(model, guidance=self.terms())
+        guided.compile("sgd", LOGITS)
+        guided.guidance[0].epsilon = 0.4
+        before = guided.mask_on_batch(X, Y)
+        guided.save(tmp_path / "guided.keras")
+        loaded = keras.models.load_model(tmp_path / "guided.keras")
+        after = loaded.mask_on_batch(X, Y)
+        for name, values in before.items():
+            np.testing.assert_allclose(values, after[name], rtol=1e-5)
+        loaded.fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        guidance.MaskedConsistency,
+        guidance.AdversarialConsistency,
+        guidance.Comprehensiveness,
+        guidance.GradientPenalty,
+        guidance.RandomMasking,
+    ],
+)
+class TestAllOfThem:
+    @pytest.mark.parametrize(
+        "options", [{"batch_fraction": 0.5}, {"step_fraction": 0.5}]
+    )
+    def test_shares_nests_and_mixed_precision(self, term, options):
+        inputs = {
+            "series": keras.Input((6, 3), name="series"),
+            "kind": keras.Input((1,), name="kind", dtype="int32"),
+            "age": keras.Input((1,), name="age"),
+        }
+        x = layers.Concatenate()(
+            [
+                layers.GlobalMaxPooling1D()(
+                    layers.Conv1D(4, 3)(layers.Masking()(inputs["series"]))
+                ),
+                layers.Flatten()(layers.Embedding(5, 2)(inputs["kind"])),
+                inputs["age"],
+            ]
+        )
+        x = layers.Dropout(0.2)(layers.BatchNormalization()(x))
+        model = keras.Model(
+            inputs,
+            {
+                "class": layers.Dense(3, name="class")(x),
+                "size": layers.Dense(1, name="size")(x),
+            },
+        )
+        where = {}
+        if term is not guidance.GradientPenalty and (
+            term is not guidance.AdversarialConsistency
+        ):
+            where["masking"] = masking.FeatureMasking(
+                "random" if term is guidance.RandomMasking else "relevance",
+                inputs=["series", "age"],
+            )
+        guided = keras_sgt.SaliencyGuidedModel(
+            model, guidance=term(seed=0, **where), **options
+        )
+        guided.compile(
+            keras.optimizers.SGD(1e-4),
+            {"class": LOGITS, "size": "mse"},
+            loss_weights=WEIGHTS,
+        )
+        rng = np.random.default_rng(0)
+        data = {
+            "series": rng.normal(size=(8, 6, 3)).astype("float32"),
+            "kind": rng.integers(0, 5, (8, 1)),
+            "age": rng.normal(size=(8, 1)).astype("float32"),
+        }
+        data["series"][:, -2:] = 0
+        y = {"class": Y, "size": np.ones((8, 1), "float32")}
+        weight = np.array([0, 1, 1, 2, 1, 0, 1, 1], "float32")
+        logs = guided.fit(
+            data, y, sample_weight=weight, batch_size=4, verbose=0
+        )
+        assert np.isfinite(logs.history["loss"][0])
+        assert logs.history["divergence"][0] != 0
+        moved = guided.mask_on_batch(data, y)
+        np.testing.assert_array_equal(moved["kind"], data["kind"])
+        np.testing.assert_array_equal(moved["series"][:, -2:], 0)
+        assert (moved["series"] != data["series"]).any()
+
+    def test_control_is_blind_and_of_its_kind(self, term):
+        one = term(weight=0.3, seed=4)
+        control = one.control()
+        assert type(control) is term
+        assert control.weight == 0.3
+        trained(control)
+
+
+BAD = [
+    (lambda: guidance.AdversarialConsistency(0.0), "epsilon"),
+    (lambda: guidance.AdversarialConsistency(float("nan")), "epsilon"),
+    (lambda: guidance.AdversarialConsistency(bounds=(1, 0)), "bounds"),
+    (lambda: guidance.AdversarialConsistency(norm="l1"), "norm"),
+    (lambda: guidance.AdversarialConsistency(direction="up"), "direction"),
+    (lambda: guidance.AdversarialConsistency(scale=-1), "scale"),
+    (lambda: guidance.AdversarialConsistency(weight=-1), "weight"),
+    (lambda: guidance.Comprehensiveness(top=0), "top"),
+    (lambda: guidance.Comprehensiveness(margin=0), "margin"),
+    (lambda: guidance.GradientPenalty(h=0), "h"),
+    (lambda: guidance.RandomMasking(rate=2), "rate"),
+    (lambda: guidance.MaskedConsistency(mask_fraction=2), "mask_fraction"),
+    (lambda: trained([]), "guidance"),
+    (lambda: trained(["adversarial"]), "guidance"),
+    (lambda: trained([guidance.RandomMasking()] * 2), "name"),
+    (lambda: trained(guidance.GradientPenalty(h=1e-6)), "too small"),
+    (
+        lambda: trained(guidance.RandomMasking(), mask_fraction=0.3),
+        "mask_fraction",
+    ),
+    (
+        lambda: trained(guidance.AdversarialConsistency(bounds=(0, 1))),
+        "exclude the data",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), BAD)
+def test_bad_input_is_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_two_of_one_kind_with_names():
+    terms = [
+        guidance.AdversarialConsistency(0.1, name="near"),
+        guidance.AdversarialConsistency(0.5, name="far"),
+    ]
+    logs = trained(terms)[1]
+    assert logs["far"] > logs["near"] > 0
+
+
+def test_a_loss_is_needed_where_it_is_used():
+    model = Network().keras()
+    guided = keras_sgt.SaliencyGuidedModel(
+        model, guidance=guidance.GradientPenalty()
+    )
+    guided.compile("sgd", LOGITS)
+    with pytest.raises(ValueError, match="labels"):
+        guided.mask_on_batch(X)
+
+
+def test_the_papers_term_by_either_name_is_one():
+    weights = []
+    for options in (
+        {"seed": 3, "mask_fraction": 0.3, "kl_weight": 0.7},
+        {
+            "kl_weight": 0.7,
+            "guidance": guidance.MaskedConsistency(0.3, seed=3),
+        },
+    ):
+        keras.utils.set_random_seed(0)
+        model = Network().keras()
+        guided = keras_sgt.SaliencyGuidedModel(model, **options)
+        guided.compile(keras.optimizers.Adam(0.01), LOGITS)
+        guided.fit(X, Y, epochs=3, batch_size=4, verbose=0)
+        weights.append(model.get_weights())
+    for one, other in zip(*weights):
+        np.testing.assert_array_equal(one, other)
