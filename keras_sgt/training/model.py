@@ -44,7 +44,9 @@ def _of_keras(method):
     @functools.wraps(method)
     def train(self, *args, **kwargs):
         arguments = signature.bind(self, *args, **kwargs).arguments
-        self._check_labels(arguments.get("x"), arguments.get("y"))
+        x = arguments.get("x")
+        self._check_labels(x, arguments.get("y"))
+        self._check_first_batch(x, arguments.get("batch_size"))
         weighted = arguments.get("class_weight") is not None
         if weighted != self._class_weighted:
             self._class_weighted = weighted
@@ -103,6 +105,10 @@ class SaliencyGuidedModel(keras.Model):
 
     `loss = L(f(X), y) + kl_weight · D(f(X) ‖ f(X̃))`
 
+    Or, with other guidances of `keras_sgt.guidance`, one or several:
+
+    `loss = L(f(X), y) + kl_weight · Σ weight · penalty`
+
     Everything else is Keras's own: `fit`, `evaluate`, `predict`, metrics,
     callbacks, distribution. Evaluation and prediction cost what they cost
     without it. There are three ways in:
@@ -115,7 +121,8 @@ class SaliencyGuidedModel(keras.Model):
     - subclass it and define `call`.
 
     `fit` logs `loss` (the total that is minimised), `divergence` (unweighted,
-    in training only) and the compiled metrics.
+    in training only; of several guidances each by its name) and the compiled
+    metrics.
 
     Args:
         model: the `keras.Model` to train. Leave it out when subclassing, or
@@ -123,9 +130,10 @@ class SaliencyGuidedModel(keras.Model):
         mask_fraction: float in [0, 1], the share of each sample's features
             that is masked. Can be assigned while training, without a new
             trace. Defaults to `0.5`.
-        kl_weight: float ≥ 0, the weight λ of the divergence. At 0, training
-            is that of `keras.Model`, at its cost. Can be assigned while
-            training; only leaving or reaching 0 traces the step again.
+        kl_weight: float ≥ 0, the weight λ of the divergence, a factor of all
+            guidances. At 0, training is that of `keras.Model`, at its cost.
+            Can be assigned while training; only leaving or reaching 0 traces
+            the step again.
             Defaults to `1.0`.
         masking: a `keras_sgt.masking` layer. Defaults to `FeatureMasking()`,
             which suits images, time series and tables.
@@ -157,10 +165,15 @@ class SaliencyGuidedModel(keras.Model):
             networks). With `steps_per_execution`, whole executions are guided
             or not. An epoch without a guided step logs a divergence of 0.
             Defaults to `1.0`.
+        guidance: a `keras_sgt.guidance.Guidance`, or a list of them, whose
+            penalties add up. They have `mask_fraction`, `masking` and `seed`
+            as arguments of their own. Defaults to `None`, the paper's:
+            `MaskedConsistency(mask_fraction, masking=masking, seed=seed)`.
 
     Raises:
         ValueError: for arguments out of their range, at construction; in
-            `compile`, for a loss that no divergence is known for.
+            `compile`, for a loss that does not tell what a guidance needs; in
+            `fit`, for a first batch of arrays that cannot be guided.
 
     Reference: Ismail, Corrada Bravo, Feizi, "Improving Deep Learning
     Interpretability by Saliency Guided Training", NeurIPS 2021, Algorithm 1.
@@ -686,6 +699,17 @@ class SaliencyGuidedModel(keras.Model):
         arrays = all(hasattr(a, "shape") for a in keras.tree.flatten(x))
         if y is None and arrays and self.saliency_target == "label":
             raise ValueError(saliency_scores.NO_LABELS)
+
+    def _check_first_batch(self, x, batch_size):
+        """Of arrays: a step is traced, and cannot look at values."""
+        arrays = keras.tree.flatten(x)
+        sliced = all(hasattr(a, "shape") and len(a.shape) for a in arrays)
+        if self._plan is None or not self._active() or not arrays:
+            return
+        if sliced and not any(hasattr(a, "iloc") for a in arrays):
+            count = batch_size or 32
+            first = keras.tree.map_structure(lambda a: _tensor(a[:count]), x)
+            self._check_inputs(first)
 
     def _check_model(self, model):
         if model is None:
