@@ -57,6 +57,13 @@ def test_readme_snippets(tmp_path, monkeypatch):
     assert (tmp_path / "report.html").stat().st_size < 5e6
 
 
+def test_guide_to_guidance():
+    found = run_snippets("docs/guidance.md")
+    assert {"adversarial_consistency", "comprehensiveness"} < set(
+        found["history"]
+    )
+
+
 def test_guide_to_masking():
     guided = run_snippets("docs/masking.md")["guided"]
     guided.compile("sgd", "mse")

@@ -1,0 +1,171 @@
+"""Writes the page of the study of guidances from its committed runs.
+
+    python tools/guidance_results.py
+
+The runs are made by `examples/studies/guidance.py`, which says how they are
+judged.
+"""
+
+import csv
+import math
+import pathlib
+import statistics
+
+ROOT = pathlib.Path(__file__).parents[1]
+RUNS = ROOT / "docs" / "results" / "guidance.csv"
+PAGE = ROOT / "docs" / "guidance_results.md"
+
+TOLERANCE = 0.005
+# Measure, by which method, whether more is better, its heading.
+MEASURES = [
+    ("relevance", "gradient", True, "relevance, gradient"),
+    ("relevance", "integrated gradients", True, "relevance, IG"),
+    ("relevance", "SmoothGrad", True, "relevance, SmoothGrad²"),
+    ("drop_mean", "gradient", False, "drop area, mean fill"),
+    ("drop_sample", "gradient", False, "drop area, other sample's"),
+    ("under_noise", "gradient", False, "change under noise"),
+]
+
+
+def load():
+    with RUNS.open(newline="") as file:
+        return [row for row in csv.DictReader(file)]
+
+
+def values(rows, task, guidance, role, measure, method):
+    """A measure by seed."""
+    return {
+        int(row["seed"]): float(row[measure])
+        for row in rows
+        if (row["task"], row["guidance"], row["role"], row["method"])
+        == (task, guidance, role, method)
+        and row.get(measure)
+        and not math.isnan(float(row[measure]))
+    }
+
+
+def difference(one, other):
+    """The mean paired difference and its standard error, or `None`."""
+    seeds = sorted(one.keys() & other.keys())
+    pairs = [one[s] - other[s] for s in seeds]
+    if len(pairs) < 2:
+        return None
+    return statistics.mean(pairs), statistics.stdev(pairs) / len(pairs) ** 0.5
+
+
+def is_better(found, more_is_better):
+    """By two standard errors."""
+    if found is None:
+        return False
+    mean, error = found
+    return (mean if more_is_better else -mean) > 2 * error
+
+
+def cell(found):
+    if found is None:
+        return "–"
+    mean, error = found
+    return f"{mean:+.3f} ± {error:.3f}"
+
+
+def judged(rows, task, guidance):
+    """The lines of a guidance's table, and whether it wins."""
+    traditional = {
+        (measure, method): values(
+            rows, task, "traditional", "traditional", measure, method
+        )
+        for measure, method, _, _ in MEASURES
+    }
+    lines, better = [], 0
+    for measure, method, more, heading in MEASURES:
+        guided = values(rows, task, guidance, "guidance", measure, method)
+        control = values(rows, task, guidance, "control", measure, method)
+        plain = traditional[measure, method]
+        to_plain = difference(guided, plain)
+        to_control = difference(guided, control)
+        beats = is_better(to_plain, more) and is_better(to_control, more)
+        better += beats
+        mean = statistics.mean(guided.values()) if guided else math.nan
+        lines.append(
+            f"| {heading} {'↑' if more else '↓'} "
+            f"| {statistics.mean(plain.values()):.3f} | {mean:.3f} "
+            f"| {cell(to_plain)} | {cell(to_control)} "
+            f"| {'yes' if beats else ''} |"
+        )
+    return lines, better
+
+
+def accuracies(rows, task, guidance, role):
+    return values(rows, task, guidance, role, "accuracy", "gradient")
+
+
+def section(rows, task):
+    names = dict.fromkeys(
+        row["guidance"]
+        for row in rows
+        if row["task"] == task and row["role"] == "guidance"
+    )
+    plain = accuracies(rows, task, "traditional", "traditional")
+    parts, verdicts = [f"## {task}\n"], []
+    for name in names:
+        guided = accuracies(rows, task, name, "guidance")
+        change = difference(guided, plain)
+        lines, better = judged(rows, task, name)
+        setting = next(
+            row["setting"]
+            for row in rows
+            if (row["task"], row["guidance"], row["role"])
+            == (task, name, "guidance")
+        )
+        holds = change is not None and change[0] >= -TOLERANCE
+        wins = better >= 2 and holds
+        control = accuracies(rows, task, name, "control")
+        verdicts.append((task, name, setting, better, change, wins))
+        blind = f"{statistics.mean(control.values()):.3f}" if control else "–"
+        parts.append(
+            f"**{name}**, {setting}, {len(guided)} seeds: accuracy "
+            f"{statistics.mean(guided.values()):.3f}, traditional "
+            f"{statistics.mean(plain.values()):.3f}, control {blind}.\n\n"
+            "| measure | traditional | guided | less traditional | less "
+            "control | better than both |\n|---|---|---|---|---|---|\n"
+            + "\n".join(lines)
+            + "\n"
+        )
+    return "\n".join(parts), verdicts
+
+
+def page(rows):
+    tasks = dict.fromkeys(
+        row["task"] for row in rows if row["role"] == "guidance"
+    )
+    sections, verdicts = [], []
+    for task in tasks:
+        text, found = section(rows, task)
+        sections.append(text)
+        verdicts += found
+    head = [
+        "# Which guidance pays: the runs\n",
+        "Written by `tools/guidance_results.py` from "
+        "`docs/results/guidance.csv`, made by "
+        "`python examples/studies/guidance.py --csv "
+        "docs/results/guidance.csv` "
+        f"({rows[0]['versions']}; {rows[0]['machine']}). How it is judged was "
+        "written down first, at the head of that file: settings are chosen on "
+        "validation data, the test samples are read once; differences are "
+        "paired over seeds, ± is one standard error. A guidance **wins** a "
+        "task if it is better than traditional training and than its own "
+        "control by two standard errors in at least two measures, at an "
+        "accuracy within half a point.\n",
+        "| task | guidance | setting | measures better than both | accuracy "
+        "| wins |\n|---|---|---|---|---|---|",
+    ]
+    for task, name, setting, better, change, wins in verdicts:
+        head.append(
+            f"| {task} | {name} | {setting} | {better} of {len(MEASURES)} "
+            f"| {cell(change)} | {'**yes**' if wins else 'no'} |"
+        )
+    return "\n".join([*head, "", *sections])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(load()))
