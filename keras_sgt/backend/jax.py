@@ -60,7 +60,8 @@ def keep_state(model, train_function):
 
 
 def compiled(function):
-    # JAX would take the trace of one method for that of another.
+    # A new function each time: a bound method equals itself, and JAX would
+    # take the old trace for it.
     return jax.jit(functools.partial(function))
 
 

@@ -105,7 +105,8 @@ class Heads:
         Args:
             y: the labels, or `None` where the target needs none.
             outputs: what the model predicts, a tensor or a nest of them.
-            sample_weight: as for `fit`: what weighs nothing is no reason.
+            sample_weight: as for `fit`: samples and steps of weight 0 are left
+                out.
             output_names: the names of the outputs, if they have some.
             logits_of: of `recorded_logits`.
         """

@@ -315,7 +315,8 @@ class SaliencyGuidedModel(keras.Model):
         alternates = step_stride > 1 and bool(self._active())
         programs = []  # the guided one, and the plain one where there are both
         for _ in range(1 + alternates):
-            # JAX would take the trace of one method for that of another.
+            # A new function for each: a bound method equals itself, and JAX
+            # would take the old trace for it.
             with replaced(self, "train_step", functools.partial):
                 super().make_train_function(force=True)
             programs.append(backend.keep_state(self, self.train_function))

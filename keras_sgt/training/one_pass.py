@@ -15,7 +15,7 @@ from keras_sgt.introspection.layers import (
     is_of_keras,
 )
 
-# Layers that treat each sample by itself, if they are told nothing else. Of
+# Layers that treat each sample by itself, at their default arguments. Of
 # others, such as batch normalisation and the user's own, it is not known.
 _BY_SAMPLE = {
     getattr(layers, name)
