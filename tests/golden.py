@@ -4,8 +4,11 @@ The folder `KERAS_SGT_GOLDEN` holds the numbers of the original authors' code
 for one training step, and files that keras_sgt 0.1.0 saved.
 """
 
+import json
 import os
 import pathlib
+import tempfile
+import zipfile
 
 import keras
 import numpy as np
@@ -145,9 +148,50 @@ def _of_layer(golden, kind, name, gradients):
 def saved(name):
     """A model that keras_sgt 0.1.0 saved, inputs, labels, its predictions."""
     folder = pathlib.Path(FOLDER) / "saved_0.1.0"
-    model = keras.models.load_model(folder / f"{name}.keras")
+    with tempfile.TemporaryDirectory() as temporary:
+        file = folder / f"{name}.keras"
+        if _version(keras.__version__) < SAVED_WITH:
+            file = _for_older_keras(file, temporary)
+        model = keras.models.load_model(file)
     # Saved where Keras compiles by XLA; `torch.compile` would take minutes.
     model.jit_compile = False
     expected = np.load(folder / "expected.npz")
     x, y, predictions = (expected[f"{name}_{k}"] for k in ("x", "y", "pred"))
     return model, x, y, predictions
+
+
+# Settings of Keras's layers and initializers that 3.12 did not have, all at
+# defaults that change nothing: an older Keras refuses its own layers for them.
+SAVED_WITH = (3, 15)
+_NEWER = {
+    *("input_axes", "output_axes", "quantization_config"),
+    *("renorm", "renorm_clipping", "renorm_momentum"),
+}
+
+
+def _version(text):
+    return tuple(int(part) for part in text.split(".")[:2])
+
+
+def _for_older_keras(file, folder):
+    """A copy of a saved model that names no settings newer than Keras 3.12."""
+    copy = pathlib.Path(folder) / file.name
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(copy, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "config.json":
+                content = json.dumps(_without(_NEWER, json.loads(content)))
+            new.writestr(name, content)
+    return copy
+
+
+def _without(names, config):
+    if isinstance(config, dict):
+        return {
+            key: _without(names, value)
+            for key, value in config.items()
+            if key not in names
+        }
+    if isinstance(config, list):
+        return [_without(names, value) for value in config]
+    return config
