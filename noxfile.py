@@ -64,9 +64,9 @@ def next_keras(session, backend):
     """The core tests with the newest pre-release of Keras."""
     # Both packages own the module `keras`: the one that is installed last has
     # to be the only one.
-    session.run("pip", "uninstall", "--yes", *KERASES, silent=True)
+    session.run_install("pip", "uninstall", "--yes", *KERASES)
     install(session, backend)
-    session.run("pip", "uninstall", "--yes", *KERASES, silent=True)
+    session.run_install("pip", "uninstall", "--yes", *KERASES)
     session.install("--pre", "--no-deps", "keras-nightly")
     run_tests(session, backend, *CORE)
 

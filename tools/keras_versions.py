@@ -36,8 +36,8 @@ runs in and adds its line to [the table](results/keras_versions.csv).
 - *Saved by 0.1.0*: the largest difference between what the models that
   keras_sgt 0.1.0 saved predict now and what they predicted then (up to
   {TOLERANCE:.0e} is tolerated), and whether they go on training. Keras 3.15
-  wrote them, whose own layers Keras 3.12 refuses for settings that it does not
-  know yet; for it those settings, all at their defaults, are taken out first."""
+  wrote them, and Keras 3.12 refuses its layers for settings that it does not
+  know yet; for it those settings, all at defaults, are taken out first."""
 
 
 def golden_step():

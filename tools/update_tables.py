@@ -44,8 +44,8 @@ def mnist():
 
 
 COMMAND = (
-    "python examples/quickstart.py --dataset mnist --train-images 8000 "
-    "--seeds 0 1 2 --csv docs/results/mnist.csv --figure docs/saliency.png"
+    "python examples/studies/mnist.py --train-images 8000 --seeds 0 1 2 "
+    "--csv docs/results/mnist.csv --figure docs/saliency.png"
 )
 
 

@@ -1,12 +1,10 @@
-"""Trains one small network three times and shows what guided training changes.
+"""The README's table and picture: MNIST, or Fashion-MNIST, small and repeated.
 
-    python examples/quickstart.py
+    python examples/studies/mnist.py --train-images 8000 --seeds 0 1 2
 
-trains the convolutional network of the paper on scikit-learn's handwritten
-digits (nothing is downloaded): traditionally, saliency guided, and with the
-random-mask control, which masks as many features but picks them blindly. It
-prints one table and writes `saliency.png`. `--dataset mnist` and
-`--dataset fashion_mnist` read the larger sets through tensorflow_datasets.
+trains the paper's network traditionally, saliency guided, and with the
+random-mask control, from several seeds, and writes what `--csv`, `--figure` and
+`--report` name. The images come through tensorflow_datasets.
 """
 
 import argparse
@@ -19,14 +17,14 @@ import sys
 import time
 
 import keras
-import matplotlib.pyplot as plt
+import networks
 import numpy as np
 
 import keras_sgt
 from keras_sgt import attribution, datasets, evaluation
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent / "studies"))
-import networks
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+import quickstart
 
 TRAININGS = {
     "traditional": None,
@@ -39,24 +37,6 @@ MEASURES = {
     "mass_on_object": "|gradient| on object ↑",
     "epoch_seconds": "epoch seconds",
 }
-
-
-def load(name, train_images, test_images, seed=0):
-    """Images in [0, 1] and labels: `(x_train, y_train), (x_test, y_test)`."""
-    if name == "digits":
-        from sklearn.datasets import load_digits
-
-        digits = load_digits()
-        x = digits.images[..., None].astype("float32") / 16
-        y = digits.target
-        order = np.random.default_rng(seed).permutation(len(x))
-        test, train = order[:450], order[450:]
-        sets = [(x[train], y[train]), (x[test], y[test])]
-    else:
-        data = datasets.load(name)
-        sets = [(data.train.x, data.train.y), (data.test.x, data.test.y)]
-    sizes = (train_images, test_images)
-    return [(x[:n], y[:n].astype("int32")) for (x, y), n in zip(sets, sizes)]
 
 
 class EpochSeconds(keras.callbacks.Callback):
@@ -73,7 +53,7 @@ class EpochSeconds(keras.callbacks.Callback):
 def train(ranking, x, y, seed, args):
     """Trains one network; returns it and the median seconds of an epoch."""
     keras.utils.set_random_seed(seed)
-    model = networks.mnist_cnn(x.shape[1:], int(y.max()) + 1)
+    model = networks.mnist_cnn()
     trained = model
     if ranking is not None:  # the one line that this library adds
         trained = keras_sgt.SaliencyGuidedModel(
@@ -112,39 +92,6 @@ def evaluate(model, seconds, x, y):
     return measures, maps, drop
 
 
-def figure(x, y, results, path):
-    """Images, their gradient maps after each training, and the drop curves."""
-    samples = [int(np.flatnonzero(y == label)[0]) for label in range(5)]
-    columns = len(results) + 1
-    plot = plt.figure(figsize=(11, 6.4), layout="constrained")
-    left, right = plot.subfigures(1, 2, width_ratios=[1.25, 1])
-    axes = left.subplots(len(samples), columns)
-    for row, i in zip(axes, samples):
-        row[0].imshow(x[i, ..., 0], cmap="gray_r")
-        for axis, (_, maps, _) in zip(row[1:], results.values()):
-            shown = maps[i, ..., 0]
-            axis.imshow(shown, cmap="inferno", vmax=np.percentile(shown, 99))
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-    for axis, title in zip(axes[0], ["image", *results]):
-        axis.set_title(title.replace(" ", "\n", 1), fontsize=10)
-    left.suptitle("|gradient| of the true class", fontsize=11)
-    axis = right.subplots()
-    for (name, (_, _, drop)), style in zip(results.items(), ("--", "-", ":")):
-        removed = 100 * np.asarray(drop.levels)
-        axis.plot(removed, drop.curve, style, label=name, linewidth=2)
-    axis.set(
-        xlabel="most salient pixels removed (%)",
-        ylabel="accuracy",
-        title="Accuracy drop: steeper is better",
-        ylim=(0, 1.02),
-    )
-    axis.grid(alpha=0.3)
-    axis.legend(frameon=False)
-    plot.savefig(path, dpi=110)
-    plt.close(plot)
-
-
 def print_table(rows):
     """One line for each training, mean ± deviation over seeds."""
     print(f"\n{'':21}", *(f"{title:>22}" for title in MEASURES.values()))
@@ -175,13 +122,13 @@ def arguments(argv):
     )
     parser.add_argument(
         "--dataset",
-        choices=["digits", "mnist", "fashion_mnist"],
-        default="digits",
-        help="digits come with scikit-learn",
+        choices=["mnist", "fashion_mnist"],
+        default="mnist",
+        help="read through tensorflow_datasets",
     )
     parser.add_argument("--train-images", type=int, help="the first so many")
     parser.add_argument("--test-images", type=int, help="the first so many")
-    parser.add_argument("--epochs", type=int, help="30 for digits, else 12")
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--mask-fraction", type=float, default=0.5)
     parser.add_argument("--kl-weight", type=float, default=1.0)
@@ -195,48 +142,51 @@ def arguments(argv):
     return parser.parse_args(argv)
 
 
+def row(name, seed, sizes, measures, args):
+    """A line of the table of runs."""
+    return {
+        "dataset": args.dataset,
+        "train_images": sizes[0],
+        "test_images": sizes[1],
+        "training": name,
+        "seed": seed,
+        "epochs": args.epochs,
+        "batch_size": args.batch_size,
+        "mask_fraction": args.mask_fraction,
+        "kl_weight": args.kl_weight,
+        **{key: round(float(value), 4) for key, value in measures.items()},
+        "backend": keras.backend.backend(),
+        "keras": keras.__version__,
+        "keras_sgt": keras_sgt.__version__,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
 def main(argv=None):
     args = arguments(argv)
-    args.epochs = args.epochs or (30 if args.dataset == "digits" else 12)
-    (x, y), (x_test, y_test) = load(
-        args.dataset, args.train_images, args.test_images
-    )
+    data = datasets.load(args.dataset)
+    x, y = data.train.x[: args.train_images], data.train.y[: args.train_images]
+    test = data.test.x[: args.test_images], data.test.y[: args.test_images]
+    sizes = len(x), len(test[0])
     print(
-        f"{args.dataset}: {len(x)} training and {len(x_test)} test images, "
+        f"{args.dataset}: {sizes[0]} training and {sizes[1]} test images, "
         f"Keras {keras.__version__} on {keras.backend.backend()}"
     )
-    rows, shown, models = [], {}, {}
+    rows, maps, drops, models = [], {}, {}, {}
     for seed in args.seeds:
         for name, ranking in TRAININGS.items():
             print(f"\n{name}, seed {seed}")
-            model, seconds = train(ranking, x, y, seed, args)
-            models[name] = model
-            result = evaluate(model, seconds, x_test, y_test)
-            shown.setdefault(name, result)
-            rows.append(
-                {
-                    "dataset": args.dataset,
-                    "train_images": len(x),
-                    "test_images": len(x_test),
-                    "training": name,
-                    "seed": seed,
-                    "epochs": args.epochs,
-                    "batch_size": args.batch_size,
-                    "mask_fraction": args.mask_fraction,
-                    "kl_weight": args.kl_weight,
-                    **{k: round(float(v), 4) for k, v in result[0].items()},
-                    "backend": keras.backend.backend(),
-                    "keras": keras.__version__,
-                    "keras_sgt": keras_sgt.__version__,
-                    "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-                }
-            )
+            models[name], seconds = train(ranking, x, y, seed, args)
+            measures, *shown = evaluate(models[name], seconds, *test)
+            if name not in maps:
+                maps[name], drops[name] = shown
+            rows.append(row(name, seed, sizes, measures, args))
     print_table(rows)
-    figure(x_test, y_test, shown, args.figure)
+    quickstart.figure(*test, maps, drops, args.figure)
     print(f"\nwrote {args.figure}")
     if args.report:
         compared = keras_sgt.compare(
-            models, x_test, y_test, truth=x_test > 0, from_logits=True
+            models, *test, truth=test[0] > 0, from_logits=True
         )
         print(f"\n{compared}")
         compared.save(args.report)
