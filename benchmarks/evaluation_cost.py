@@ -1,6 +1,6 @@
 """What measures cost: beside plain prediction, and beside a loop.
 
-    KERAS_BACKEND=tensorflow python benchmarks/evaluation.py
+    KERAS_BACKEND=tensorflow python benchmarks/evaluation_cost.py
 
 1. The accuracy-drop curve of 10,000 MNIST test images at 10 levels, and the
    10 calls of `predict` that it needs, for the paper's MNIST network and for a
@@ -154,7 +154,7 @@ def main():
         },
     }
     print(content)
-    common.save("evaluation", content)
+    common.save("evaluation_cost", content)
 
 
 if __name__ == "__main__":
