@@ -7,6 +7,7 @@ import re
 import runpy
 import textwrap
 
+import keras
 import matplotlib.image
 import numpy as np
 import pytest
@@ -66,6 +67,39 @@ def test_guide_to_attribution():
     assert found["parts"]["token_ids"].shape == (2, 12)
     assert found["stars"]["price"].any()
     assert set(np.unique(found["signs"])) == {-1, 0, 1}
+
+
+def test_guide_to_contributing(images, tmp_path):
+    x, y = images
+    guide = run_snippets("CONTRIBUTING.md")
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(4)]
+    )
+    guided = keras_sgt.SaliencyGuidedModel(
+        model, mask_fraction=0.25, masking=guide["RowMasking"]()
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    guided.compile("sgd", loss)
+    guided.fit(x, y, verbose=0)
+    # Of a linear model, the gradients are the weights.
+    masked = guided.mask_on_batch(x, y)
+    weights = model.get_weights()[0].reshape(8, 8, 4).mean(1)
+    for image, label in zip(masked, y):
+        blank = (image == 0).all((1, 2))
+        assert set(np.flatnonzero(blank)) == set(
+            np.argsort(weights[:, label])[:2]
+        )
+    found = guide["SquaredGradient"](model)(x[:3], 1)
+    expected = model.get_weights()[0][:, 1].reshape(8, 8, 1) ** 2
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5)
+    maps = np.array([[1.0, -3.0], [2.0, 2.0]])
+    assert guide["largest_share"](maps).per_sample.tolist() == [0.75, 0.5]
+    (tmp_path / "wine").mkdir()
+    lines = "\n".join(f"{i % 2},{i},0.5" for i in range(8))
+    (tmp_path / "wine" / "wine.csv").write_text(lines)
+    data = guide["wine"](tmp_path)
+    assert (len(data.train), len(data.test)) == (6, 2)
+    assert sorted([*data.train.x[:, 0], *data.test.x[:, 0]]) == [*range(8)]
 
 
 def test_quickstart(few_digits, tmp_path, capsys):
