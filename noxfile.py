@@ -1,10 +1,12 @@
 """`nox` runs the linter, and the tests once for each backend of Keras.
 
 Each backend has an environment that holds no other one, so that a stray import
-fails.
+fails. By name only: `nox -s next` (the coming Keras) and `nox -s slow`.
 """
 
 import nox
+
+nox.options.sessions = ["lint", "tests", "serving", "lowest"]
 
 # The newest build of PyTorch for the CPU that needs no CUDA packages.
 PINNED = {"tensorflow": [], "jax": [], "torch": ["torch==2.13.0"]}
@@ -17,6 +19,16 @@ EXTRAS = {
 # KerasHub without its tensorflow-text, which would bring TensorFlow along; its
 # models do not need it.
 KERAS_HUB = ["kagglehub", "packaging", "regex", "sentencepiece", "tokenizers"]
+
+# What a version of Keras can break, without what takes long.
+CORE = [
+    *("tests/training", "tests/masking", "tests/introspection"),
+    *("tests/callbacks", "tests/test_divergences.py"),
+    "--ignore=tests/training/test_zoo.py",
+    "--ignore=tests/training/test_networks.py",
+    "--ignore=tests/masking/test_keras_hub.py",
+]
+KERASES = ["keras", "keras-nightly"]
 
 nox.options.reuse_existing_virtualenvs = True
 
@@ -31,17 +43,60 @@ def lint(session):
 @nox.session
 @nox.parametrize("backend", list(EXTRAS))
 def tests(session, backend):
-    session.install(*PINNED[backend], "-e", f".[test,{EXTRAS[backend]}]")
+    install(session, backend, extras=EXTRAS[backend])
     session.install(*KERAS_HUB)
     session.install("--no-deps", "keras-hub")
-    # Tests wait for compilers more than they compute: one process a core, and
-    # little time spent on making small programs fast.
+    run_tests(session, backend)
+
+
+@nox.session
+@nox.parametrize("backend", ["torch"])
+def lowest(session, backend):
+    """The core tests with the oldest Keras that pyproject.toml allows."""
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    allowed = [d for d in project["dependencies"] if d.startswith("keras>=")]
+    install(session, backend, *(d.replace(">=", "==") for d in allowed))
+    run_tests(session, backend, *CORE)
+
+
+@nox.session(name="next")
+@nox.parametrize("backend", list(EXTRAS))
+def next_keras(session, backend):
+    """The core tests with the newest pre-release of Keras."""
+    # Both packages own the module `keras`: the one that is installed last has
+    # to be the only one.
+    session.run_install("pip", "uninstall", "--yes", *KERASES)
+    install(session, backend)
+    session.run_install("pip", "uninstall", "--yes", *KERASES)
+    session.install("--pre", "--no-deps", "keras-nightly")
+    run_tests(session, backend, *CORE)
+
+
+@nox.session
+@nox.parametrize("backend", list(EXTRAS))
+def slow(session, backend):
+    """The tests that are marked as slow: long sweeps and studies."""
+    install(session, backend, extras=EXTRAS[backend])
+    none = 5  # of pytest, where no test is marked
+    run_tests(session, backend, "-m", "slow", success_codes=[0, none])
+
+
+def install(session, backend, *packages, extras=None):
+    package = f".[test,{extras or backend}]"
+    session.install(*PINNED[backend], *packages, "-e", package)
+
+
+def run_tests(session, backend, *arguments, **options):
+    # Tests wait for compilers more than they compute: one process and thread a
+    # core, and little time spent on making small programs fast.
     each_core = ("-n", "auto", "--dist", "worksteal")
     env = {
         "KERAS_BACKEND": backend,
+        "OMP_NUM_THREADS": "1",
         "XLA_FLAGS": "--xla_backend_optimization_level=0",
     }
-    session.run("pytest", *each_core, *session.posargs, env=env)
+    pytest = ("pytest", *each_core, *arguments, *session.posargs)
+    session.run(*pytest, env=env, **options)
 
 
 @nox.session

@@ -9,9 +9,7 @@ and the accuracy-drop area of the gradient, filled with another image's pixels.
 """
 
 import argparse
-import pathlib
 import statistics
-import sys
 import time
 
 import common
@@ -20,12 +18,7 @@ import numpy as np
 from keras import layers
 
 import keras_sgt
-from keras_sgt import attribution, evaluation
-
-sys.path.insert(
-    0, str(pathlib.Path(__file__).parents[1] / "examples" / "studies")
-)
-import quickstart
+from keras_sgt import attribution, datasets, evaluation
 
 TRAININGS = {
     "traditional": None,
@@ -81,7 +74,9 @@ def main():
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args = parser.parse_args()
-    (x, y), test = quickstart.load("fashion_mnist", args.train_images, 10000)
+    data = datasets.load("fashion_mnist")
+    x, y = data.train.x[: args.train_images], data.train.y[: args.train_images]
+    test = data.test.x, data.test.y
     rows = []
     for seed in args.seeds:
         for name, masked_statistics in TRAININGS.items():

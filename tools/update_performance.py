@@ -174,7 +174,7 @@ def recipe(found):
         ],
         "every eighth step": [
             row["times_plain"]
-            for result in results("fewer_steps-*.json")
+            for result in results("step_fraction-*.json")
             for row in result["rows"]
             if row["training"] == "guided, step_fraction=1/8"
         ],
@@ -217,7 +217,8 @@ def direct(found):
         [
             "## Beside a step written by hand",
             "Algorithm 1 written directly in PyTorch "
-            "([benchmarks/direct.py](../benchmarks/direct.py)), random values "
+            "([benchmarks/handwritten_step.py]"
+            "(../benchmarks/handwritten_step.py)), random values "
             "put in sample by sample in a loop, as published, or for the whole "
             f"batch at once; {network}. Only what is on one backend was "
             "measured in one process.",
@@ -228,7 +229,7 @@ def direct(found):
 
 def steady():
     lines = []
-    for result in results("steady-*.json"):
+    for result in results("import_and_held_memory-*.json"):
         held = result["held_mib"]
         imports = sorted(result["import_ms"])
         lines.append(
@@ -246,7 +247,8 @@ def steady():
             "## What should go unnoticed",
             "The median of several imports, and the memory that the process "
             "holds after each quarter of 2,000 guided steps "
-            "([benchmarks/steady.py](../benchmarks/steady.py)).",
+            "([benchmarks/import_and_held_memory.py]"
+            "(../benchmarks/import_and_held_memory.py)).",
             table(head, lines),
         ]
     )
@@ -254,7 +256,7 @@ def steady():
 
 def fewer_steps():
     lines, dear = [], []
-    for result in results("fewer_steps-*.json"):
+    for result in results("step_fraction-*.json"):
         for name, (plain, *shares) in of_networks(result):
             which = f"{name} on {title(result)}"
             step = f"{plain['median_ms']:.1f} ms"
@@ -270,8 +272,8 @@ def fewer_steps():
     return "\n\n".join(
         [
             "## Guiding fewer steps",
-            "Another run ([benchmarks/fewer_steps.py]"
-            "(../benchmarks/fewer_steps.py)), of "
+            "Another run ([benchmarks/step_fraction.py]"
+            "(../benchmarks/step_fraction.py)), of "
             f"{result['rounds']} rounds: {text}{', '.join(dear)}",
             table(["", "plain step", *trainings], lines),
         ]
@@ -280,7 +282,7 @@ def fewer_steps():
 
 def compiled():
     lines = []
-    for result in results("compiled-*.json"):
+    for result in results("jit_compile-*.json"):
         for name, (plain, *others) in of_networks(result):
             first = others[-1]["first_fit_s"]
             cells = [f"{plain['median_ms']:.1f} ms", *map(times, others)]
@@ -294,8 +296,8 @@ def compiled():
             "`compile(jit_compile=True)`, which is XLA on TensorFlow and "
             "`torch.compile` on PyTorch, beside `jit_compile=False`, in steps "
             "of plain training without it; and what the first guided `fit` "
-            "takes to compile ([benchmarks/compiled.py]"
-            "(../benchmarks/compiled.py)). Keras by itself takes XLA on "
+            "takes to compile ([benchmarks/jit_compile.py]"
+            "(../benchmarks/jit_compile.py)). Keras by itself takes XLA on "
             "TensorFlow where there is an accelerator, and never "
             "`torch.compile`.",
             table(["", "plain step", *trainings, "first guided fit"], lines),
@@ -305,7 +307,7 @@ def compiled():
 
 def memory():
     lines = []
-    for result in results("memory-*.json"):
+    for result in results("step_memory-*.json"):
         for name, (plain, *others) in of_networks(result):
             lines.append(
                 [
@@ -323,7 +325,7 @@ def memory():
             "## Memory",
             "The most that three steps need, compilation with them, above what "
             "the process held before "
-            "([benchmarks/memory.py](../benchmarks/memory.py)).",
+            "([benchmarks/step_memory.py](../benchmarks/step_memory.py)).",
             table(["", "batch", "plain", *trainings], lines),
         ]
     )
@@ -331,7 +333,7 @@ def memory():
 
 def low_precision():
     lines = []
-    for result in results("low_precision-*.json"):
+    for result in results("bfloat16_ranking-*.json"):
         for row in result["rows"]:
             lines.append(
                 [
@@ -350,7 +352,8 @@ def low_precision():
             "## Ranking in bfloat16",
             "The saliency pass in float32 and in bfloat16, and how much of the "
             "lowest half is the same "
-            "([benchmarks/low_precision.py](../benchmarks/low_precision.py)). "
+            "([benchmarks/bfloat16_ranking.py]"
+            "(../benchmarks/bfloat16_ranking.py)). "
             "It is not used: in float32 the saliency pass goes on from the "
             "forward pass that training needs anyway, as far as both are the "
             "same function, and bfloat16 would compute that part twice. Where "
@@ -365,7 +368,7 @@ def low_precision():
 
 def selection():
     lines = []
-    for result in results("selection-*.json"):
+    for result in results("selection_cost-*.json"):
         for row in result["rows"]:
             lines.append(
                 [
@@ -383,15 +386,15 @@ def selection():
         [
             "## Selection of the k lowest",
             "Half of each row, samples of so many features. *Exact*: exactly k "
-            "a row, the first of equals first ([benchmarks/selection.py]"
-            "(../benchmarks/selection.py)).",
+            "a row, the first of equals first ([benchmarks/selection_cost.py]"
+            "(../benchmarks/selection_cost.py)).",
             table(["", "by", "exact", "median", "times ours"], lines),
         ]
     )
 
 
 def page():
-    found = results("run*.json")
+    found = results("step_cost_by_network*.json")
     machine = found[0]["machine"]
     parts = [
         "# What guided training costs",
@@ -414,7 +417,8 @@ def page():
         parts += [f"## {title(result)}", steps(result), first_steps(result)]
         keep = " --keep-memory" if kept(result) else ""
         parts.append(
-            f"`KERAS_BACKEND={result['backend']} python benchmarks/run.py "
+            f"`KERAS_BACKEND={result['backend']} "
+            "python benchmarks/step_cost_by_network.py "
             f"--rounds {result['rounds']} --seconds {result['seconds']}{keep}`"
         )
     parts += [fewer_steps(), direct(found), compiled(), memory(), steady()]

@@ -44,13 +44,13 @@ def mnist():
 
 
 COMMAND = (
-    "python examples/quickstart.py --dataset mnist --train-images 8000 "
-    "--seeds 0 1 2 --csv docs/results/mnist.csv --figure docs/saliency.png"
+    "python examples/studies/mnist.py --train-images 8000 --seeds 0 1 2 "
+    "--csv docs/results/mnist.csv --figure docs/saliency.png"
 )
 
 
 def step():
-    files = STEPS.glob("step-*.json")
+    files = STEPS.glob("step_cost-*.json")
     results = sorted(
         (json.loads(file.read_text()) for file in files),
         key=lambda result: (result["backend"], result["keep_memory"]),
@@ -68,7 +68,8 @@ def step():
     note = (
         "The paper's MNIST network, a step of "
         f"{results[0]['batch_size']} images, medians of one interleaved run "
-        f"of [benchmarks/step.py](benchmarks/step.py) on {result['machine']}; "
+        "of [benchmarks/step_cost.py](benchmarks/step_cost.py) on "
+        f"{result['machine']}; "
         "the machine is shared, so compare within a row. *Memory kept*: with "
         "`--keep-memory`, glibc does not give freed memory back to the system "
         "after every step. Peak memory of a guided step: "
@@ -78,7 +79,7 @@ def step():
 
 
 def memory():
-    for file in sorted(STEPS.glob("memory-*.json")):
+    for file in sorted(STEPS.glob("step_memory-*.json")):
         result = json.loads(file.read_text())
         (guided,) = (
             row
@@ -91,7 +92,7 @@ def memory():
 
 def attribution():
     """Seconds and peak memory, ours and Captum's."""
-    files = sorted(STEPS.glob("attribution-*.json"))
+    files = sorted(STEPS.glob("attribution_cost-*.json"))
     results = [json.loads(file.read_text()) for file in files]
     found = {}
     for result in results:
@@ -109,7 +110,8 @@ def attribution():
     note = (
         f"{results[0]['images']:,} random images of MNIST's size and the "
         "paper's network: medians, and memory above what the process held, of "
-        "[benchmarks/attribution.py](../benchmarks/attribution.py) on "
+        "[benchmarks/attribution_cost.py]"
+        "(../benchmarks/attribution_cost.py) on "
         f"{results[0]['machine']}. Captum runs the Keras model itself, and the "
         "same network in PyTorch's own layers, which its DeepSHAP needs and "
         "which are faster on this machine than Keras's on PyTorch."

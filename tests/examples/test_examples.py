@@ -2,26 +2,21 @@
 
 import csv
 import functools
-import os
 import pathlib
 import re
 import runpy
 import textwrap
 
+import keras
 import matplotlib.image
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 import keras_sgt
+from keras_sgt import datasets
 
 ROOT = pathlib.Path(__file__).parents[2]
-
-
-@pytest.fixture
-def quickstart(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))
-    return runpy.run_path(str(ROOT / "examples" / "quickstart.py"))
 
 
 def run_snippets(document):
@@ -81,28 +76,71 @@ def test_guide_to_attribution():
     assert set(np.unique(found["signs"])) == {-1, 0, 1}
 
 
-def test_quickstart(quickstart, tmp_path, capsys, monkeypatch):
+def test_guide_to_contributing(images, tmp_path):
+    x, y = images
+    guide = run_snippets("CONTRIBUTING.md")
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(4)]
+    )
+    guided = keras_sgt.SaliencyGuidedModel(
+        model, mask_fraction=0.25, masking=guide["RowMasking"]()
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    guided.compile("sgd", loss)
+    guided.fit(x, y, verbose=0)
+    # Of a linear model, the gradients are the weights.
+    masked = guided.mask_on_batch(x, y)
+    weights = model.get_weights()[0].reshape(8, 8, 4).mean(1)
+    for image, label in zip(masked, y):
+        blank = (image == 0).all((1, 2))
+        assert set(np.flatnonzero(blank)) == set(
+            np.argsort(weights[:, label])[:2]
+        )
+    found = guide["SquaredGradient"](model)(x[:3], 1)
+    expected = model.get_weights()[0][:, 1].reshape(8, 8, 1) ** 2
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5)
+    maps = np.array([[1.0, -3.0], [2.0, 2.0]])
+    assert guide["largest_share"](maps).per_sample.tolist() == [0.75, 0.5]
+    (tmp_path / "wine").mkdir()
+    lines = "\n".join(f"{i % 2},{i},0.5" for i in range(8))
+    (tmp_path / "wine" / "wine.csv").write_text(lines)
+    data = guide["wine"](tmp_path)
+    assert (len(data.train), len(data.test)) == (6, 2)
+    assert sorted([*data.train.x[:, 0], *data.test.x[:, 0]]) == [*range(8)]
+
+
+def test_quickstart(few_digits, tmp_path, capsys):
+    path = tmp_path / "saliency.png"
+    runpy.run_path(str(ROOT / "examples" / "quickstart.py"))["main"](2, path)
+    printed = capsys.readouterr().out
+    for training in ("traditional", "guided", "random mask"):
+        (numbers,) = re.findall(rf"{training} +(.*)", printed)
+        assert all(0 < float(number) <= 1 for number in numbers.split())
+    assert matplotlib.image.imread(path).shape[0] > 500
+
+
+def test_study_of_mnist(tmp_path, capsys, monkeypatch):
+    rng = np.random.default_rng(0)
+    images = datasets.Split(
+        rng.random((60, 28, 28, 1), dtype="float32").round(1),
+        (np.arange(60) % 10).astype("int32"),
+    )
+    data = datasets.Dataset(images, images, tuple("0123456789"))
+    monkeypatch.setattr(datasets, "load", {"mnist": data}.get)
     # The other measures of the report are tried by its own tests.
     few = {"methods": ["gradient"], "measures": ["accuracy_drop"]}
     short = functools.partial(keras_sgt.compare, **few)
     monkeypatch.setattr(keras_sgt, "compare", short)
-    figure, table = tmp_path / "saliency.png", tmp_path / "runs.csv"
-    quickstart["main"](
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "studies"))
+    study = runpy.run_path(str(ROOT / "examples" / "studies" / "mnist.py"))
+    figure, table, report = (
+        tmp_path / name for name in ("saliency.png", "runs.csv", "report.html")
+    )
+    study["main"](
         [
-            "--train-images",
-            "300",
-            "--test-images",
-            "60",
-            "--epochs",
-            "2",
-            "--verbose",
-            "0",
-            "--figure",
-            str(figure),
-            "--csv",
-            str(table),
-            "--report",
-            str(tmp_path / "report.html"),
+            *("--train-images", "40", "--test-images", "20"),
+            *("--epochs", "1", "--verbose", "0", "--figure", str(figure)),
+            *("--csv", str(table), "--report", str(report)),
         ]
     )
     printed = capsys.readouterr().out
@@ -111,23 +149,19 @@ def test_quickstart(quickstart, tmp_path, capsys, monkeypatch):
     assert [row["training"] for row in rows] == names
     for row in rows:
         assert re.search(rf"{row['training']} .*{row['accuracy'][:4]}", printed)
+        assert (row["train_images"], row["test_images"]) == ("40", "20")
         for measure in ("accuracy", "drop_auc", "mass_on_object"):
-            assert 0 < float(row[measure]) <= 1
+            assert 0 <= float(row[measure]) <= 1
     assert matplotlib.image.imread(figure).shape[0] > 500
-    page = (tmp_path / "report.html").read_text()
-    assert all(name in page for name in names)
+    assert all(name in report.read_text() for name in names)
 
 
-@pytest.mark.skipif(
-    "TFDS_DATA_DIR" not in os.environ,
-    reason="TFDS_DATA_DIR, the folder of the MNIST records, not set",
-)
-def test_quickstart_reads_mnist(quickstart):
-    pytest.importorskip("tensorflow_datasets")
-    (x, _y), (x_test, y_test) = quickstart["load"]("mnist", 50, 20)
-    assert x.shape == (50, 28, 28, 1)
-    assert y_test.shape == (20,)
-    assert (x_test.min(), x_test.max()) == (0, 1)
+def test_versions_of_keras_are_those_of_the_committed_runs():
+    script = runpy.run_path(str(ROOT / "tools" / "keras_versions.py"))
+    page = script["page"]()
+    assert script["PAGE"].read_text() == page
+    for backend in ("tensorflow", "jax", "torch"):
+        assert page.count(f"| {backend} ") == 3
 
 
 def test_tables_are_those_of_the_committed_runs():

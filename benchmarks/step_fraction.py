@@ -1,16 +1,16 @@
 """What it costs to guide a share of the steps, for several networks.
 
-    KERAS_BACKEND=jax python benchmarks/fewer_steps.py
+    KERAS_BACKEND=jax python benchmarks/step_fraction.py
 
 `keras.Model.fit` and guided `fit` with 1/4 and 1/8 of the steps guided run in
-turn in one process, as in `run.py`.
+turn in one process, as in `step_cost_by_network.py`.
 """
 
 import argparse
 import functools
 import os
 
-import run
+import step_cost_by_network as by_network
 
 TRAININGS = {
     "plain": None,
@@ -20,13 +20,15 @@ TRAININGS = {
 
 
 def rows(name, args):
-    workload = run.WORKLOADS[name]
+    workload = by_network.WORKLOADS[name]
     trainers = {
         training: workload.trainer(settings)
         for training, settings in TRAININGS.items()
     }
     x, y = workload.data(8)  # of which 2 and 1 are guided
-    fit = functools.partial(run.fit, x=x, y=y, batch_size=workload.batch_size)
+    fit = functools.partial(
+        by_network.fit, x=x, y=y, batch_size=workload.batch_size
+    )
     for trainer in trainers.values():
         fit(trainer)
     plain = fit(trainers["plain"])
@@ -35,7 +37,7 @@ def rows(name, args):
         training: functools.partial(repeated, fit, trainer, repeats)
         for training, trainer in trainers.items()
     }
-    return run.beside_plain(name, functions, args.rounds, 8 * repeats)
+    return by_network.beside_plain(name, functions, args.rounds, 8 * repeats)
 
 
 def repeated(fit, trainer, times):
@@ -49,7 +51,7 @@ def main():
         "--seconds", type=float, default=1.0, help="of a plain round, about"
     )
     args = parser.parse_args()
-    run.save("fewer_steps", rows, run.WORKLOADS, args)
+    by_network.save("step_fraction", rows, by_network.WORKLOADS, args)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What guided training costs beside plain training, for several networks.
 
-    KERAS_BACKEND=jax python benchmarks/run.py
+    KERAS_BACKEND=jax python benchmarks/step_cost_by_network.py
 
 For each network `keras.Model.fit`, guided `fit`, and the passes that a guided
 step consists of run in turn in one process: medians of several rounds, and
@@ -22,7 +22,7 @@ import common
 import keras
 import numpy as np
 import passes
-import step
+import step_cost
 
 import keras_sgt
 from keras_sgt import masking
@@ -99,10 +99,10 @@ def measured(name, workload, args):
         kind: workload.trainer(settings) for kind, settings in TRAININGS.items()
     }
     if name.startswith("MNIST CNN") and keras.backend.backend() == "torch":
-        import direct
+        import handwritten_step
 
-        made = {kind: make() for kind, make in direct.TRAINERS.items()}
-        trainers |= made
+        for kind, make in handwritten_step.TRAINERS.items():
+            trainers[kind] = make()
 
     train = functools.partial(fit, batch_size=workload.batch_size)
     first = {kind: seconds(train, t, x, y) for kind, t in trainers.items()}
@@ -213,8 +213,9 @@ def main():
     )
     parser.add_argument("--keep-memory", action="store_true")
     args = parser.parse_args()
-    if args.keep_memory and not step.KEEP_MEMORY.items() <= os.environ.items():
-        environment = {**os.environ, **step.KEEP_MEMORY}
+    wanted = step_cost.KEEP_MEMORY if args.keep_memory else {}
+    if not wanted.items() <= os.environ.items():
+        environment = {**os.environ, **wanted}
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)
     names = args.networks or list(WORKLOADS)
     found = []
@@ -226,7 +227,8 @@ def main():
                 f"{row['times_plain']:7.3f}",
                 flush=True,
             )
-    name = "run-keep-memory" if args.keep_memory else "run"
+    name = "step_cost_by_network"
+    name += "-keep-memory" if args.keep_memory else ""
     common.save(name, {**vars(args), "rows": found})
 
 

@@ -1,6 +1,6 @@
 """What attributions cost, beside Captum where PyTorch is the backend.
 
-    KERAS_BACKEND=torch python benchmarks/attribution.py
+    KERAS_BACKEND=torch python benchmarks/attribution_cost.py
 
 Integrated gradients with 50 steps, SmoothGrad with 50 noisy copies and
 DeepSHAP with 20 baselines, for random images of MNIST's size and the paper's
@@ -63,9 +63,9 @@ def captum_on_keras(x, base, target, rows):
 
 
 def captum_on_torch(x, base, target, rows):
-    import direct
+    import handwritten_step
 
-    network = direct.mnist_cnn().eval()
+    network = handwritten_step.mnist_cnn().eval()
     ours = networks.mnist_cnn()
     parameters = sum(p.numel() for p in network.parameters())
     assert parameters == ours.count_params(), "not the same network"
@@ -152,7 +152,7 @@ def main():
             rows.append(row)
             print(*(f"{value!s:>22}" for value in row.values()), flush=True)
     del args.peak_of
-    common.save("attribution", {**vars(args), "rows": rows})
+    common.save("attribution_cost", {**vars(args), "rows": rows})
 
 
 if __name__ == "__main__":

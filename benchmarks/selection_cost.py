@@ -1,6 +1,6 @@
 """Choosing exactly the lowest half of each row: ours and the alternatives.
 
-    KERAS_BACKEND=jax python benchmarks/selection.py
+    KERAS_BACKEND=jax python benchmarks/selection_cost.py
 
 All run in one process, in turn, on the same random rows. An alternative is
 exact when it marks the same entries as a stable sort where values tie; the
@@ -104,7 +104,7 @@ def main():
             rows += measured(shape, half_zero, rounds)
     for row in rows:
         print(*(f"{value!s:>14}" for value in row.values()))
-    common.save("selection", {"rounds": rounds, "rows": rows})
+    common.save("selection_cost", {"rounds": rounds, "rows": rows})
 
 
 if __name__ == "__main__":

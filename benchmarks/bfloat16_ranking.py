@@ -1,6 +1,6 @@
 """Whether features could be ranked in bfloat16: faster, and by the same order?
 
-    KERAS_BACKEND=torch python benchmarks/low_precision.py
+    KERAS_BACKEND=torch python benchmarks/bfloat16_ranking.py
 
 For networks trained on batches with something to learn: the saliency pass in
 float32 and with the policy mixed_bfloat16, in turn in one process, and how much
@@ -16,7 +16,7 @@ import common
 import keras
 import numpy as np
 import passes
-import run
+import step_cost_by_network as by_network
 from keras import ops
 
 EPOCHS = 12
@@ -83,9 +83,9 @@ def main():
     args = parser.parse_args()
     rows = []
     for name in args.networks:
-        rows.append(row(name, run.WORKLOADS[name], args.rounds))
+        rows.append(row(name, by_network.WORKLOADS[name], args.rounds))
         print(rows[-1], flush=True)
-    common.save("low_precision", {**vars(args), "rows": rows})
+    common.save("bfloat16_ranking", {**vars(args), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What measures cost: beside plain prediction, and beside a loop.
 
-    KERAS_BACKEND=tensorflow python benchmarks/evaluation.py
+    KERAS_BACKEND=tensorflow python benchmarks/evaluation_cost.py
 
 1. The accuracy-drop curve of 10,000 MNIST test images at 10 levels, and the
    10 calls of `predict` that it needs, for the paper's MNIST network and for a
@@ -12,6 +12,8 @@
 """
 
 import argparse
+import pathlib
+import sys
 import time
 
 import common
@@ -20,6 +22,11 @@ import numpy as np
 from keras import layers
 
 from keras_sgt import evaluation
+
+sys.path.insert(
+    0, str(pathlib.Path(__file__).parents[1] / "examples" / "studies")
+)
+import networks
 
 LEVELS = np.arange(1, 10) / 10
 
@@ -35,22 +42,6 @@ def images(count):
     except (ImportError, AssertionError):
         rng = np.random.default_rng(0)
         return rng.random((count, 28, 28, 1), dtype="float32"), "random"
-
-
-def mnist_network():
-    return keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            layers.Conv2D(32, 3, activation="relu"),
-            layers.Conv2D(64, 3, activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Dropout(0.25),
-            layers.Flatten(),
-            layers.Dense(128, activation="relu"),
-            layers.Dropout(0.5),
-            layers.Dense(10),
-        ]
-    )
 
 
 def dense_network():
@@ -151,7 +142,7 @@ def main():
         "accuracy_drop": {
             "images": f"{len(x)}, {source}",
             "MNIST network": accuracy_drop(
-                mnist_network(), x, arguments.rounds
+                networks.mnist_cnn(), x, arguments.rounds
             ),
             "dense network": accuracy_drop(
                 dense_network(), x, arguments.rounds
@@ -163,7 +154,7 @@ def main():
         },
     }
     print(content)
-    common.save("evaluation", content)
+    common.save("evaluation_cost", content)
 
 
 if __name__ == "__main__":

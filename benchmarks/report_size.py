@@ -1,6 +1,6 @@
 """What a comparison of many samples needs in memory, and how large its page is.
 
-    KERAS_BACKEND=tensorflow python benchmarks/report.py
+    KERAS_BACKEND=tensorflow python benchmarks/report_size.py
 
 Two small networks, six methods, images of MNIST's size; a process of its own
 for each number of samples.
@@ -82,7 +82,7 @@ def main():
         {"samples": n, **common.in_a_process("--of", n)} for n in args.samples
     ]
     print(*rows, sep="\n")
-    common.save("report", {"methods": list(METHODS), "rows": rows})
+    common.save("report_size", {"methods": list(METHODS), "rows": rows})
 
 
 if __name__ == "__main__":

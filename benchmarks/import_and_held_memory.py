@@ -1,6 +1,6 @@
 """What should go unnoticed: the import, and memory after many steps.
 
-    KERAS_BACKEND=jax python benchmarks/steady.py
+    KERAS_BACKEND=jax python benchmarks/import_and_held_memory.py
 
 The time that `import keras_sgt` adds to `import keras`, in processes of their
 own; and the memory that the process holds after 500, 1,000, 1,500 and 2,000
@@ -77,7 +77,7 @@ def main():
         "held_mib": memory(args.steps),
     }
     print(found)
-    common.save("steady", {**vars(args), **found})
+    common.save("import_and_held_memory", {**vars(args), **found})
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """What guided training needs in memory: the peak of a guided and a plain step.
 
-    KERAS_BACKEND=jax python benchmarks/memory.py
+    KERAS_BACKEND=jax python benchmarks/step_memory.py
 
 For each network, in a process of its own for each training: the most memory
 that three steps need, above what the process held before. Compilation counts
-too, so batches are larger than in `run.py`.
+too, so batches are larger than in `step_cost_by_network.py`.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import os
 import statistics
 
 import common
-import run
+import step_cost_by_network as by_network
 
 NETWORKS = [
     *("MNIST CNN, 256", "ResNet-18, 32", "BiLSTM, 32", "TCN, 50"),
@@ -26,14 +26,16 @@ TRAININGS = [
 
 
 def larger(name, times):
-    workload = run.WORKLOADS[name]
+    workload = by_network.WORKLOADS[name]
     return dataclasses.replace(workload, batch_size=times * workload.batch_size)
 
 
 def three_steps(workload, training):
     x, y = workload.data(3)
-    model = workload.trainer(run.TRAININGS[training])
-    return lambda: model.fit(x, y, batch_size=workload.batch_size, **run.QUIET)
+    model = workload.trainer(by_network.TRAININGS[training])
+    return lambda: model.fit(
+        x, y, batch_size=workload.batch_size, **by_network.QUIET
+    )
 
 
 def rows(name, args):
@@ -75,7 +77,7 @@ def main():
             found.append(row)
             print(*(f"{value!s:>28}" for value in row.values()), flush=True)
     del args.peak_of
-    common.save("memory", {**vars(args), "rows": found})
+    common.save("step_memory", {**vars(args), "rows": found})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What guided training costs: a guided step beside a plain one.
 
-    KERAS_BACKEND=jax python benchmarks/step.py
+    KERAS_BACKEND=jax python benchmarks/step_cost.py
 
 `keras.Model.fit` and guided `fit` of the paper's MNIST network run in turn in
 one process; the ratio of their medians is the cost. With `--keep-memory`, glibc
@@ -80,7 +80,7 @@ def main():
         }
         rows.append(row)
         print(*(f"{value!s:>28}" for value in row.values()))
-    name = "step-keep-memory" if args.keep_memory else "step"
+    name = "step_cost-keep-memory" if args.keep_memory else "step_cost"
     common.save(name, {**vars(args), "rows": rows})
 
 
