@@ -15,12 +15,12 @@ from keras_sgt import backend
 from keras_sgt.introspection import layers as introspection
 from keras_sgt.introspection.logits import check_softmax, recorded_logits
 from keras_sgt.introspection.patching import replaced
-from keras_sgt.masking import FeatureMasking
+from keras_sgt.masking import Batch, get_masking
+from keras_sgt.masking.base import takes_batch
 from keras_sgt.training import heads, one_pass, saliency_scores
 from keras_sgt.training.settings import (
     Setting,
     check_divergence,
-    check_masking,
     check_saliency_target,
     check_stateless,
     checked_fraction,
@@ -100,8 +100,9 @@ class SaliencyGuidedModel(keras.Model):
             is that of `keras.Model`, at its cost. Can be assigned while
             training; only leaving or reaching 0 traces the step again.
             Defaults to `1.0`.
-        masking: a `keras_sgt.masking` layer. Defaults to `FeatureMasking()`,
-            which suits images, time series and tables.
+        masking: a `keras_sgt.masking` layer, or the ranking of a
+            `FeatureMasking`, such as `"random"`. Defaults to
+            `FeatureMasking()`, which suits images, time series and tables.
         divergence: callable `(clean, masked) -> (batch,)`, such as those of
             `keras_sgt.divergences`; for several outputs also a list or dict of
             them, as `compile` takes losses. Defaults to the one that goes with
@@ -116,7 +117,8 @@ class SaliencyGuidedModel(keras.Model):
         batch_fraction: 1 or 1/2, 1/3, 1/4, ...: the evenly strided share of
             each batch that is masked and compared. A quarter costs a quarter.
             Defaults to `1.0`.
-        seed: int, the seed of the default masking. Defaults to a random one.
+        seed: int, the seed of a masking given by its name, or of the default
+            one. Defaults to a random one.
         name: name of the model.
         masked_statistics: bool, whether the masked batch enters the moving
             statistics of batch normalisation too, after the clean one, as in
@@ -175,10 +177,13 @@ class SaliencyGuidedModel(keras.Model):
             warn_of_own_training(model)
         check_divergence(divergence)
         check_saliency_target(saliency_target)
-        check_masking(masking)
-        if masking is not None and seed is not None:
+        if (
+            not (masking is None or isinstance(masking, str))
+            and seed is not None
+        ):
             raise ValueError(
-                "`seed` is for the default masking; a masking has its own: "
+                "`seed` is for a masking given by its name, or none; a masking "
+                "has its own: "
                 "`FeatureMasking(seed=...)`. Received both `masking` and "
                 f"seed={seed}"
             )
@@ -187,7 +192,7 @@ class SaliencyGuidedModel(keras.Model):
         super().__init__(name=name, **kwargs)
         self.supports_masking = True
         self.model = model
-        self.masking = FeatureMasking(seed=seed) if masking is None else masking
+        self.masking = get_masking(masking, seed)
         self.divergence = divergence
         self.saliency_target = saliency_target
         self.batch_fraction = batch_fraction
@@ -329,7 +334,9 @@ class SaliencyGuidedModel(keras.Model):
         if self._mask_function is None:
             self._mask_function = backend.compiled(self._mask_stateless)
         mask = self._mask_stateless if self.run_eagerly else self._mask_function
-        masked = mask([v.value for v in self.variables], x, y)
+        masked, saliency = mask([v.value for v in self.variables], x, y)
+        if not self.run_eagerly:
+            self.masking.check_saliency(x, saliency, self.mask_fraction)
         return keras.tree.map_structure(
             lambda t: None if t is None else ops.convert_to_numpy(t), masked
         )
@@ -347,23 +354,28 @@ class SaliencyGuidedModel(keras.Model):
     def _mask_and_state(self, x, y, sample_weight, state):
         if self._class_weighted:
             sample_weight = None
+        whole = None
+        if self._stride > 1:
+            counted = saliency_scores.counted_samples(sample_weight)
+            whole = Batch(x, counted)
         batch = self._share((x, y, sample_weight))
         if not state:
-            return self._mask(*batch, state_mapping=[]), state
+            return self._mask(*batch, state_mapping=[], whole=whole)[0], state
         trainable, non_trainable, *rest = state[0]
         mapping = [
             *zip(self.trainable_variables, trainable),
             *zip(self.non_trainable_variables, non_trainable),
         ]
         with keras.StatelessScope(mapping) as scope:
-            masked = self._mask(*batch, mapping)
+            masked, _ = self._mask(*batch, mapping, whole)
         non_trainable = [
             scope.get_current_value(v) for v in self.non_trainable_variables
         ]
         return masked, [(trainable, non_trainable, *rest)]
 
-    def _mask(self, x, y, sample_weight, state_mapping):
-        """X̃: the least salient features of `x` replaced, a constant."""
+    def _mask(self, x, y, sample_weight, state_mapping, whole=None):
+        """X̃, the least salient features of `x` replaced, a constant; and the
+        saliency."""
         half = any(
             layer.compute_dtype == "float16"
             for layer in introspection.all_layers(self)
@@ -382,18 +394,20 @@ class SaliencyGuidedModel(keras.Model):
         saliency = self.masking.saliency(score, x, self)
         if self.run_eagerly:
             _check_finite(saliency)
+            self.masking.check_saliency(x, saliency, self.mask_fraction)
         # Not through `__call__`: under a `RematScope` its random numbers would
         # be drawn inside of a checkpoint.
         counted = saliency_scores.counted_samples(sample_weight)
+        options = {} if counted is None else {"counted": counted}
+        if whole is not None and takes_batch(self.masking):
+            options["batch"] = whole
         masked = self.masking.call(
-            x,
-            saliency,
-            self._mask_fraction.in_step(),
-            **({} if counted is None else {"counted": counted}),
+            x, saliency, self._mask_fraction.in_step(), **options
         )
-        return keras.tree.map_structure(
+        masked = keras.tree.map_structure(
             lambda t: None if t is None else ops.stop_gradient(t), masked
         )
+        return masked, saliency
 
     def _score(self, inputs, y, sample_weight):
         with recorded_logits(self) as logits_of:
