@@ -69,8 +69,10 @@ def measured(shape, half_zero, rounds):
     np.put_along_axis(mask, lowest, True, axis=1)
     tensor = ops.convert_to_tensor(values)
     our_k = ops.full((1, 1), k, dtype="int32") if backend.TRACED else k
+    draws = keras.random.randint((shape[0], 3), 0, 2**31 - 1, seed=0)
     functions = {
         "keras_sgt": lambda v: backend.lowest(v, our_k),
+        "ties at random": lambda v: backend.lowest(v, our_k, lambda: draws),
         **alternatives(k),
     }
     calls = {name: passes.compiled(f) for name, f in functions.items()}

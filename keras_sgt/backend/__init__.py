@@ -4,8 +4,12 @@ Every module of this package offers the same names:
 
 - `input_gradients(function, inputs)`: gradients of a scalar function with
   respect to its inputs (a tensor or a nest of them).
-- `lowest(values, k)`: exactly the k lowest of each row.
+- `lowest(values, k, draw)`: exactly the k lowest of each row; of equal ones
+  those that random numbers choose, int32 `(rows, 3)` that `draw()` returns, or
+  the first without `draw`.
 - `replica_count()`: how many replicas share one step of training.
+- `gathered(tensor)`: the rows of all replicas of the step, in place of those of
+  one.
 - `keep_state(model, train_function)`: a train function that leaves the model
   as it was when a step raises.
 - `shared_forward(model)`: a context in which the saliency pass and training
@@ -35,6 +39,7 @@ match keras.backend.backend():
         )
 
 compiled = _backend.compiled
+gathered = _backend.gathered
 input_gradients = _backend.input_gradients
 keep_state = _backend.keep_state
 lowest = _backend.lowest

@@ -2,7 +2,8 @@
 
 A float's bits, read as an integer, sort like the float. Bisecting that integer
 finds the k-th lowest of a row in one compare-and-count pass a bit, where a sort
-costs ten times as much. Ties at the threshold are then bisected by position.
+costs ten times as much. Ties at the threshold are then bisected in the same way
+by an order of their own.
 """
 
 import keras
@@ -14,12 +15,15 @@ _FIELD_BITS = 10
 _FIELD = 2**_FIELD_BITS - 1
 
 
-def lowest(bits, k):
-    """Marks exactly the `k` lowest of each row, the first of equals first.
+def lowest(bits, k, numbers=None):
+    """Marks exactly the `k` lowest of each row.
 
     Args:
         bits: the bits of floats as int32 or int64, `(rows, n)`.
         k: int32, `(rows, 1)`.
+        numbers: random int32, `(rows, 3)`, which put the positions of a row
+            in the order in which equal values are marked: see `shuffled`.
+            `None` marks the first of equal values first.
 
     Returns:
         bool, `(rows, n)`.
@@ -32,7 +36,7 @@ def lowest(bits, k):
     missing = k - _count(below)
     return ops.cond(
         ops.any(missing > 0),
-        lambda: below | _first(values == threshold, missing),
+        lambda: below | _some(values == threshold, missing, numbers),
         lambda: below,
     )
 
@@ -46,13 +50,48 @@ def _ordered(bits):
     return ops.where(magnitude > infinity, integers.max, values)
 
 
-def _first(marked, count):
-    """The first `count` marked entries of each row."""
+def _some(marked, count, numbers):
+    """`count` of the marked entries of each row, in the order of `numbers`."""
     n = ops.shape(marked)[1]
-    position = ops.where(marked, ops.arange(n, dtype="int32"), n)
-    bits = n.bit_length() if isinstance(n, int) else 31
-    end = _bisect(position, count, ops.zeros_like(count), bits)
-    return position < ops.minimum(end, n)
+    bits = bits_of(n) if isinstance(n, int) else 31
+    order = ops.arange(n, dtype="int32")[None]
+    if numbers is not None:
+        order = shuffled(order, numbers, bits)
+    order = ops.where(marked, order, np.iinfo("int32").max)
+    # Fewer than `count` come before the last of them.
+    last = _bisect(order, count - 1, ops.zeros_like(count), bits)
+    return marked & (order <= last) & (count > 0)
+
+
+def bits_of(n):
+    """How many bits `shuffled` needs for `n` positions: with fewer than twelve
+    it does not know enough orders to treat the positions of a short row alike.
+    """
+    return max((n - 1).bit_length(), 12)
+
+
+def shuffled(positions, numbers, bits):
+    """Other integers below `2 ** bits`, different for different positions.
+
+    Each of the four steps maps the integers below `2 ** bits` one to one onto
+    themselves, so that no two positions meet: a sum, and products with odd
+    numbers, both modulo `2 ** bits`, with a shift between them, without which
+    the lower bits would never depend on the upper ones.
+
+    Args:
+        positions: int32 in `[0, 2 ** bits)`, `(rows or 1, n)`.
+        numbers: random int32, `(rows, 3)`.
+        bits: int, at most 31.
+
+    Returns:
+        int32 in `[0, 2 ** bits)`, `(rows, n)`.
+    """
+    first, second, third = (numbers[:, i : i + 1] for i in range(3))
+    lower = 2**bits - 1
+    mixed = (positions + first) * ops.bitwise_or(second, 1)
+    mixed = ops.bitwise_and(mixed, lower)
+    mixed = ops.bitwise_xor(mixed, ops.right_shift(mixed, (bits + 1) // 2))
+    return ops.bitwise_and(mixed * ops.bitwise_or(third, 1), lower)
 
 
 def _bisect(values, k, start, bits):

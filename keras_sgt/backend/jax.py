@@ -14,16 +14,25 @@ def input_gradients(function, inputs):
     return jax.grad(function)(inputs)
 
 
+def lowest(values, k, draw=None):
+    return _lowest(values, k, None if draw is None else draw())
+
+
 @jax.jit
-def lowest(values, k):
+def _lowest(values, k, numbers):
     if values.dtype != jnp.float64:
         values = values.astype(jnp.float32)
     integer = jnp.int64 if values.dtype == jnp.float64 else jnp.int32
-    return bisection.lowest(jax.lax.bitcast_convert_type(values, integer), k)
+    bits = jax.lax.bitcast_convert_type(values, integer)
+    return bisection.lowest(bits, k, numbers)
 
 
 def replica_count():
     return 1  # one program over all devices
+
+
+def gathered(tensor):
+    return tensor  # one program sees all devices
 
 
 def shared_forward(model):

@@ -16,18 +16,31 @@ def input_gradients(function, inputs):
     return tape.gradient(score, inputs, unconnected_gradients="zero")
 
 
+def lowest(values, k, draw=None):
+    return _lowest(values, k, None if draw is None else draw())
+
+
 # XLA even where Keras leaves it off (on the CPU): unfused, the passes of the
 # bisection are as slow as a sort.
 @functools.partial(tf.function, jit_compile=True, autograph=False)
-def lowest(values, k):
+def _lowest(values, k, numbers):
     if values.dtype != tf.float64:
         values = tf.cast(values, tf.float32)
     integer = tf.int64 if values.dtype == tf.float64 else tf.int32
-    return bisection.lowest(tf.bitcast(values, integer), k)
+    return bisection.lowest(tf.bitcast(values, integer), k, numbers)
 
 
 def replica_count():
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def gathered(tensor):
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return tensor  # outside of a step, where the batch is in one piece
+    if tensor.dtype == tf.bool:
+        return tf.cast(gathered(tf.cast(tensor, tf.int32)), tf.bool)
+    return replica.all_gather(tensor, axis=0)
 
 
 def shared_forward(model):

@@ -3,6 +3,7 @@ import contextlib
 import keras
 import torch
 
+from keras_sgt.backend import bisection
 from keras_sgt.backend.torch_sharing import saliency_pass, shared_forward
 
 __all__ = ["shared_forward"]
@@ -28,25 +29,56 @@ def input_gradients(function, inputs):
 
 
 @torch.no_grad()
-def lowest(values, k):
+def lowest(values, k, draw=None):
     """`k` may also be an int, which saves the sort."""
     values = values.nan_to_num(torch.inf, torch.inf, -torch.inf)
     if isinstance(k, int):
         if k == 0:
             return torch.zeros_like(values, dtype=torch.bool)
-        found = torch.topk(values, k, dim=1, largest=False, sorted=False)
-        threshold = found.values.amax(1, keepdim=True)
+        smallest = torch.topk(values, k, dim=1, largest=False, sorted=False)
+        threshold = smallest.values.amax(1, keepdim=True)
     else:
         kth = (k - 1).clamp(min=0).long().expand(len(values), 1)
         threshold = values.sort(1).values.gather(1, kth)
     below = values < threshold
     tied = values == threshold
     missing = k - below.sum(1, keepdim=True, dtype=torch.int32)
-    return below | (tied & (tied.cumsum(1, dtype=torch.int32) <= missing))
+    if draw is None:
+        return below | (tied & (tied.cumsum(1, dtype=torch.int32) <= missing))
+    if (tied.sum(1, keepdim=True, dtype=torch.int32) <= missing).all():
+        return below | tied
+    return below | _some(tied, missing, draw())
+
+
+def _some(tied, missing, numbers):
+    """`missing` of the tied entries of each row, at random.
+
+    All rows go through the positions in one random order, each from a random
+    one of its tied entries on, which is faster than an order for each row.
+    """
+    n = tied.shape[1]
+    order = torch.arange(n, dtype=torch.int32, device=tied.device)[None]
+    order = bisection.shuffled(order, numbers[:1], bisection.bits_of(n))
+    order = order[0].argsort()
+    tied = tied[:, order]
+    rank = tied.cumsum(1, dtype=torch.int32)
+    ties = rank[:, -1:].clamp(min=1)
+    # How many ties lie between the first that is marked and each; less than 0
+    # for those before it, which follow the last one.
+    distance = rank.sub_(1 + numbers[:, :1] % ties)
+    near = (distance >= 0) & (distance < missing)
+    near |= distance < missing - ties
+    chosen = torch.empty_like(tied)
+    chosen[:, order] = tied & near
+    return chosen
 
 
 def replica_count():
     return 1  # each process scales its own
+
+
+def gathered(tensor):
+    return tensor  # each process trains a model of its own
 
 
 def keep_state(model, train_function):

@@ -142,11 +142,14 @@ class AdversarialConsistency(Guidance):
         inputs = batch.inputs
         moves = self._moves(batch)
         if self.masking is not None:
-            inputs = masked(batch, self.masking, self._mask_fraction.in_step())
+            inputs = masked(self, batch, self._mask_fraction.in_step())
         return self._place.moved(batch, inputs, moves, self._limits(batch))
 
+    def check_saliency(self, inputs, saliency):
+        self.masking.check_saliency(inputs, saliency, self.mask_fraction)
+
     def _moves(self, batch):
-        whole = self._place.clean(batch.whole, batch)
+        whole = self._place.clean(batch.whole.inputs, batch)
         clean = self._place.clean(batch.inputs, batch)
         real = self._place.real(batch)
         moves = [
@@ -188,7 +191,7 @@ class AdversarialConsistency(Guidance):
     def _limits(self, batch):
         if self.bounds is None or self._place.moves_tokens(batch.inputs):
             return None
-        whole = self._place.clean(batch.whole, batch)
+        whole = self._place.clean(batch.whole.inputs, batch)
         if self.bounds == "auto":
             return [directions.data_bounds(values) for values in whole]
         return [self.bounds] * len(whole)

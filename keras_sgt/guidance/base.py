@@ -7,6 +7,7 @@ import weakref
 
 import keras
 
+from keras_sgt import masking
 from keras_sgt.guidance import settings
 from keras_sgt.masking import gradients
 
@@ -16,21 +17,24 @@ class Batch(typing.NamedTuple):
 
     Args:
         inputs: the samples that are guided, a tensor `(batch, ...)` or a nest.
-        whole: all samples of the step, for statistics; `inputs` where all are
-            guided.
+        whole: `keras_sgt.masking.Batch`, all samples of the step, for
+            statistics.
         counted: bool `(batch,)`, which samples weigh anything; `None` for all.
         score: function from inputs to the scalar whose gradient is saliency:
             the outputs for the labels, summed.
         loss: function from inputs to the compiled loss, summed over samples.
         model: the guided model.
+        saliency: dict, where a guidance leaves what it ranked features by
+            under its name, for `check_saliency`.
     """
 
     inputs: typing.Any
-    whole: typing.Any
+    whole: masking.Batch
     counted: typing.Any
     score: gradients.Score
     loss: gradients.Score
     model: keras.Model
+    saliency: dict
 
 
 class Moved(typing.NamedTuple):
@@ -118,6 +122,12 @@ class Guidance(keras.layers.Layer):
         Looks at the values, which a traced training step cannot do: called for
         the first batch of arrays given to `fit`, by `mask_on_batch`, and in
         each step with `run_eagerly=True`.
+        """
+
+    def check_saliency(self, inputs, saliency):
+        """Warns where what features were ranked by does not rank them.
+
+        Looks at the values, as `check_inputs` does.
         """
 
     def perturb(self, batch):

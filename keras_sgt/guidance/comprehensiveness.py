@@ -17,9 +17,9 @@ from keras_sgt.masking import FeatureMasking, Uniform
 class MeanToUniform(Uniform):
     """A point between the mean and a draw of `Uniform`, one share a sample."""
 
-    def call(self, inputs, mask, saliency, **options):
-        draws = super().call(inputs, mask, saliency, **options)
-        mean = self.mean(inputs, saliency)[0]
+    def call(self, inputs, mask, saliency, batch=None):
+        draws = super().call(inputs, mask, saliency, batch)
+        mean = self.mean(inputs, saliency, batch)[0]
         shape = (ops.shape(inputs)[0], *[1] * (len(inputs.shape) - 1))
         share = keras.random.uniform(
             shape, dtype=inputs.dtype, seed=self.seed_generator
@@ -90,7 +90,10 @@ class Comprehensiveness(Guidance):
         self.masking.check_inputs(inputs, model)
 
     def perturb(self, batch):
-        return masked(batch, self.masking, self._top.in_step())
+        return masked(self, batch, self._top.in_step())
+
+    def check_saliency(self, inputs, saliency):
+        self.masking.check_saliency(inputs, saliency, self.top)
 
     def penalty(self, output, clean, perturbed):
         loss = ops.stop_gradient(output.loss(clean))

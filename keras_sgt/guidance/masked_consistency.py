@@ -4,7 +4,8 @@ import keras
 
 from keras_sgt.guidance import settings
 from keras_sgt.guidance.base import Guidance, blind
-from keras_sgt.masking import FeatureMasking
+from keras_sgt.masking import get_masking
+from keras_sgt.masking.base import takes_batch
 
 
 @keras.saving.register_keras_serializable(package="keras_sgt")
@@ -19,7 +20,9 @@ class MaskedConsistency(Guidance):
             that is masked. Can be assigned while training, without a new
             trace. Defaults to `0.5`.
         weight: float ≥ 0, λ. Defaults to `1.0`.
-        masking: a `keras_sgt.masking.Masking`. Defaults to `FeatureMasking()`.
+        masking: a `keras_sgt.masking.Masking`, or the ranking of a
+            `FeatureMasking`, such as `"random"`. Defaults to
+            `FeatureMasking()`.
         seed: int, the seed of the default masking. Defaults to a random one.
         name: name in the logs.
 
@@ -49,7 +52,7 @@ class MaskedConsistency(Guidance):
         **kwargs,
     ):
         super().__init__(weight=weight, seed=seed, name=name, **kwargs)
-        self.masking = FeatureMasking(seed=seed) if masking is None else masking
+        self.masking = get_masking(masking, seed)
         self._mask_fraction = settings.Setting(
             settings.mask_fraction(mask_fraction)
         )
@@ -61,7 +64,10 @@ class MaskedConsistency(Guidance):
         self.masking.check_inputs(inputs, model)
 
     def perturb(self, batch):
-        return masked(batch, self.masking, self._mask_fraction.in_step())
+        return masked(self, batch, self._mask_fraction.in_step())
+
+    def check_saliency(self, inputs, saliency):
+        self.masking.check_saliency(inputs, saliency, self.mask_fraction)
 
     def control(self):
         return blind(self, masking=blind_masking(self.masking))
@@ -90,10 +96,15 @@ class MaskedConsistency(Guidance):
         return cls(**with_masking(config))
 
 
-def masked(batch, masking, mask_fraction):
-    """X with the least salient features of each sample replaced."""
+def masked(guidance, batch, mask_fraction):
+    """X as the masking of a guidance leaves it."""
+    masking = guidance.masking
     saliency = masking.saliency(batch.score, batch.inputs, batch.model)
+    batch.saliency[guidance.name] = saliency
     options = {}
+    is_share = batch.whole.inputs is not batch.inputs
+    if is_share and takes_batch(masking):
+        options["batch"] = batch.whole
     if batch.counted is not None:
         options["counted"] = batch.counted
     # Not through `__call__`: under a `RematScope` its random numbers would be

@@ -78,7 +78,7 @@ class RandomMasking(Guidance):
         rates = self.rate
         if self.rate == "uniform":
             rates = keras.random.uniform((n, 1), seed=self.seed_generator)
-        return masked(batch, self.masking, rates * every_second(n)[:, None])
+        return masked(self, batch, rates * every_second(n)[:, None])
 
     def penalty(self, output, clean, perturbed):
         loss = output.loss(perturbed)

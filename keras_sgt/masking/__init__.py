@@ -1,7 +1,7 @@
 """Which features are masked, and what takes their place."""
 
-from keras_sgt.masking.base import Masking
-from keras_sgt.masking.feature_masking import FeatureMasking
+from keras_sgt.masking.base import Batch, Masking
+from keras_sgt.masking.feature_masking import FeatureMasking, get_masking
 from keras_sgt.masking.replacement import (
     Constant,
     Gaussian,
@@ -15,6 +15,7 @@ from keras_sgt.masking.replacement import (
 from keras_sgt.masking.token_masking import RandomToken, TokenMasking
 
 __all__ = [
+    "Batch",
     "Constant",
     "FeatureMasking",
     "Gaussian",
@@ -27,4 +28,5 @@ __all__ = [
     "TokenMasking",
     "Uniform",
     "get",
+    "get_masking",
 ]

@@ -1,14 +1,37 @@
 """What a masking is: derive from `Masking` to write your own."""
 
+import inspect
+import typing
+
 import keras
 
 
+class Batch(typing.NamedTuple):
+    """A whole batch, of which only a share is masked.
+
+    Args:
+        inputs: tensor `(batch, ...)`, or a nest of them.
+        counted: bool, broadcastable to `inputs` from the left: `False` for
+            what belongs in no statistic, samples of weight 0 and padding.
+            `None` if all belongs there.
+    """
+
+    inputs: typing.Any
+    counted: typing.Any = None
+
+
+def takes_batch(layer):
+    """Whether the `call` of a masking or a replacement takes `batch`."""
+    return "batch" in inspect.signature(layer.call).parameters
+
+
 class Masking(keras.layers.Layer):
-    """Base class of the maskings: which part of a batch goes, and for what.
+    """Base class of the maskings: what is masked, and what takes its place.
 
     A masking of your own defines `saliency` and `call`; `check` and
-    `check_inputs` where there is something to refuse. Random numbers are drawn
-    with `self.seed_generator`, so that they are drawn anew in every step.
+    `check_inputs` where there is something to refuse, `check_saliency` where
+    there is something to warn of. Draw random numbers with
+    `self.seed_generator`, so that every step draws new ones.
 
     Args:
         seed: int, the seed of `self.seed_generator`. Defaults to a random one.
@@ -28,8 +51,8 @@ class Masking(keras.layers.Layer):
     ...         left = ops.sum(saliency[:, :, :half], (1, 2, 3), keepdims=True)
     ...         right = ops.sum(saliency[:, :, half:], (1, 2, 3), keepdims=True)
     ...         columns = ops.arange(inputs.shape[2])[None, None, :, None]
-    ...         goes = ops.logical_xor(columns < half, left > right)
-    ...         return ops.where(goes, 0, inputs)
+    ...         black = ops.logical_xor(columns < half, left > right)
+    ...         return ops.where(black, 0, inputs)
     >>> model = keras.Sequential(
     ...     [
     ...         keras.Input((4, 4, 1)),
@@ -60,6 +83,18 @@ class Masking(keras.layers.Layer):
         `mask_on_batch` and with `run_eagerly=True`.
         """
 
+    def check_saliency(self, inputs, saliency, mask_fraction):
+        """Warns where the saliency does not decide what is masked.
+
+        Looks at the values, which a traced training step cannot do: called by
+        `mask_on_batch` and with `run_eagerly=True`.
+
+        Args:
+            inputs: tensor `(batch, ...)`, or a nest of them.
+            saliency: what `saliency` returned for them.
+            mask_fraction: float in [0, 1].
+        """
+
     def saliency(self, score, inputs, model=None):
         """What features are ranked by.
 
@@ -70,14 +105,14 @@ class Masking(keras.layers.Layer):
             model: the `keras.Model` that `score` runs.
 
         Returns:
-            Anything that `call` understands.
+            A tensor, or a nest of them, that `call` understands.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has to define `saliency(score, inputs, "
             "model)`, which returns what features are ranked by."
         )
 
-    def call(self, inputs, saliency, mask_fraction, counted=None):
+    def call(self, inputs, saliency, mask_fraction, counted=None, batch=None):
         """The masked inputs X̃.
 
         Args:
@@ -86,6 +121,9 @@ class Masking(keras.layers.Layer):
             mask_fraction: float in [0, 1], or a scalar tensor of it.
             counted: bool `(batch,)`, which samples are masked; those of
                 weight 0 are not. `None` for all.
+            batch: `Batch`, the whole batch, of which `inputs` is a share, with
+                `counted` of shape `(batch,)`. `None` where `inputs` is all of
+                it, and for a masking whose `call` has no such argument.
 
         Returns:
             A nest like `inputs`.

@@ -1,15 +1,19 @@
 """Which part of a batch is masked, and how: the function M_k of the paper."""
 
+import functools
+import math
 import numbers
+import typing
 
 import keras
 from keras import ops
 
+from keras_sgt import backend
 from keras_sgt.introspection.layers import all_layers
 from keras_sgt.introspection.nests import leaf_paths
 from keras_sgt.masking import replacement as replacements
 from keras_sgt.masking import selection
-from keras_sgt.masking.base import Masking
+from keras_sgt.masking.base import Batch, Masking
 from keras_sgt.masking.gradients import at_inputs
 from keras_sgt.masking.padding import (
     PADDING_MASK,
@@ -21,15 +25,66 @@ RANKINGS = ("signed", "absolute", "random", "reversed", "relevance")
 INFINITY = float("inf")
 
 
+def get_masking(identifier=None, seed=None):
+    """The masking of that name, or the given one.
+
+    Args:
+        identifier: a `Masking`, its config, or the ranking of a
+            `FeatureMasking`: `"signed"`, `"absolute"`, `"random"`,
+            `"reversed"`. `None` for the default, `FeatureMasking()`.
+        seed: int, the seed of a masking made from its name.
+
+    Returns:
+        `Masking`.
+
+    Raises:
+        ValueError: if there is no such masking.
+
+    Example:
+
+    >>> import keras_sgt
+    >>> keras_sgt.masking.get_masking("random").ranking
+    'random'
+    """
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if isinstance(identifier, Masking):
+        return identifier
+    if identifier is None:
+        return FeatureMasking(seed=seed)
+    if isinstance(identifier, str) and identifier in RANKINGS:
+        return FeatureMasking(identifier, seed=seed)
+    raise ValueError(
+        "`masking` has to be a `keras_sgt.masking.Masking`, such as "
+        "`FeatureMasking(replacement='mean')` or one of your own, derived from "
+        f"that class; or a ranking, one of {list(RANKINGS)}. Received: "
+        f"masking={identifier!r}"
+    )
+
+
+class _Ranked(typing.NamedTuple):
+    """What the features of one input are ranked by.
+
+    Args:
+        position: int, the input's in the flat inputs.
+        saliency: floats, infinite for what is padding in all of its channels.
+        real: bool, `False` for padding; `None` if nothing is.
+    """
+
+    position: int
+    saliency: typing.Any
+    real: typing.Any
+
+
 @keras.saving.register_keras_serializable(package="keras_sgt")
 class FeatureMasking(Masking):
     """Replaces the least salient features of each sample of a dense input.
 
     For images, time series and tables: anything that a gradient can be taken
     with respect to. Exactly `⌊mask_fraction · n⌋` of each sample's n features
-    are replaced, ties broken by position. Of several inputs each loses its own
-    share; those of a single feature, such as a dict of columns, are ranked
-    together.
+    are replaced; which of equally salient ones, is drawn at random. Of several
+    inputs each loses its own share; those of a single feature, such as a dict
+    of columns, are ranked together.
 
     Args:
         ranking: what decides which features go first.
@@ -53,8 +108,9 @@ class FeatureMasking(Masking):
             steps and `1` whole channels. Defaults to `"auto"`.
         inputs: the inputs that are ranked and masked, where a model has
             several: a key or index, or a list of them. `None` for all.
-        seed: int, for random rankings, and for a replacement given by its
-            name. Defaults to a random one.
+        seed: int, for random rankings, for the choice among equally salient
+            features, and for a replacement given by its name. Defaults to a
+            random one.
         name: name of the layer.
         padding: which steps of a time series `(batch, steps, ...)` are
             padding, which is neither ranked nor counted nor masked, and in no
@@ -184,7 +240,7 @@ class FeatureMasking(Masking):
             gradients[i] = gradient
         return gradients
 
-    def call(self, inputs, saliency, mask_fraction, counted=None):
+    def call(self, inputs, saliency, mask_fraction, counted=None, batch=None):
         """Replaces the least salient features.
 
         Args:
@@ -195,76 +251,132 @@ class FeatureMasking(Masking):
             counted: bool `(batch,)`, which samples are masked and enter the
                 statistics of a replacement; those of weight 0 do not.
                 Defaults to all.
+            batch: `keras_sgt.masking.Batch`, the whole batch, of which
+                `inputs` is a share: a replacement takes its statistics from
+                there. Defaults to `inputs` and `counted`.
 
         Returns:
             The masked inputs, a nest of the same structure.
         """
         flat = keras.tree.flatten(inputs)
-        saliency = saliency if isinstance(saliency, list) else [saliency]
-        chosen = self.positions(inputs)
-        for i in chosen:
+        for i in self.positions(inputs):
             _check_float(flat[i])
-        columns = [i for i in chosen if set(flat[i].shape[1:]) <= {1}]
-        if len(columns) > 1:
-            table = [flat[i] for i in columns]
-            gradients = [saliency[i] for i in columns]
-            masked = self._mask_columns(
-                table, gradients, mask_fraction, counted
-            )
-            for i, column in zip(columns, masked):
-                flat[i] = column
-            chosen = [i for i in chosen if i not in columns]
-        for i in chosen:
-            real = self.real_steps(flat[i], inputs)
-            flat[i] = self._mask(
-                flat[i], saliency[i], mask_fraction, real, counted
-            )
+        for group in self._rank_inputs(inputs, saliency):
+            for ranked, mask in zip(group, self._select(group, mask_fraction)):
+                i = ranked.position
+                whole = self._whole(i, inputs, counted, batch)
+                flat[i] = self._replace(flat[i], mask, ranked, counted, whole)
         return keras.tree.pack_sequence_as(inputs, flat)
 
-    def _mask(self, inputs, saliency, mask_fraction, real, counted):
-        ranked = self._rank(inputs, saliency, real)
-        if real is None:
-            mask = selection.lowest_mask(ranked, mask_fraction)
-            return self._replace(inputs, mask, ranked, counted)
-        mask = selection.lowest_mask(ranked, mask_fraction, ranked < INFINITY)
-        mask = ops.logical_and(mask, real)
-        ranked = ops.where(real, ranked, INFINITY)
-        return self._replace(inputs, mask, ranked, counted)
+    def check_saliency(self, inputs, saliency, mask_fraction):
+        """Warns where features are masked at random, or not at all.
 
-    def _mask_columns(self, columns, saliency, mask_fraction, counted):
-        """Inputs of one feature each, ranked together."""
-        ranked = [self._rank(*pair) for pair in zip(columns, saliency)]
-        rows = [ops.reshape(values, (-1, 1)) for values in ranked]
-        mask = selection.lowest_mask(
-            ops.concatenate(rows, axis=1), mask_fraction
-        )
-        masks = [
-            ops.reshape(mask[:, i], ops.shape(values))
-            for i, values in enumerate(ranked)
-        ]
+        That is where all features of each sample have the same saliency, and
+        where `mask_fraction` is less than one feature. Looks at the values,
+        which a traced training step cannot do.
+
+        Args:
+            inputs: float tensor `(batch, ...)`, or a nest of them.
+            saliency: what `saliency()` returned for them.
+            mask_fraction: float in [0, 1].
+        """
+        for group in self._rank_inputs(inputs, saliency, draw=ops.zeros):
+            rows = [_rows(ranked.saliency) for ranked in group]
+            rows = ops.concatenate(rows, axis=1)
+            tied = self.ranking != "random"
+            selection.check_ranked(rows, mask_fraction, tied)
+
+    def _rank_inputs(self, inputs, saliency, draw=None):
+        """What each input is ranked by: a list of lists of `_Ranked`, in each
+        those that are ranked together."""
+        flat = keras.tree.flatten(inputs)
+        saliency = saliency if isinstance(saliency, list) else [saliency]
+        chosen = self.positions(inputs)
+        columns = [i for i in chosen if set(flat[i].shape[1:]) <= {1}]
+        columns = columns if len(columns) > 1 else []
+        groups = [columns] if columns else []
+        groups += [[i] for i in chosen if i not in columns]
+        ranked = []
+        for group in groups:
+            ranked.append([])
+            for i in group:
+                real = (
+                    None
+                    if columns == group
+                    else self.real_steps(flat[i], inputs)
+                )
+                values = self._rank(flat[i], saliency[i], draw, real)
+                ranked[-1].append(_Ranked(i, values, real))
+        return ranked
+
+    def _select(self, group, mask_fraction):
+        """Where to mask each of the inputs that are ranked together."""
+        seed = None if self.ranking == "random" else self.seed_generator
+        if len(group) == 1:
+            [(_, values, real)] = group
+            if real is None:
+                return [
+                    selection.lowest_mask(values, mask_fraction, None, seed)
+                ]
+            mask = selection.lowest_mask(
+                values, mask_fraction, values < INFINITY, seed
+            )
+            return [ops.logical_and(mask, real)]
+        rows = ops.concatenate([_rows(one.saliency) for one in group], axis=1)
+        mask = selection.lowest_mask(rows, mask_fraction, None, seed)
         return [
-            self._replace(*column, counted)
-            for column in zip(columns, masks, ranked)
+            ops.reshape(mask[:, i], ops.shape(one.saliency))
+            for i, one in enumerate(group)
         ]
 
-    def _replace(self, inputs, mask, ranked, counted):
+    def _whole(self, i, inputs, counted, batch):
+        """All that a replacement takes statistics of, where it is more than
+        the input at position `i`: a `Batch`, or `None`."""
+        tensor = keras.tree.flatten(inputs)[i]
+        several_replicas = backend.replica_count() > 1
+        if batch is None and not several_replicas:
+            return None
+        if not self.replacement.spans_batch(tensor):
+            return None
+        inputs, counted = (inputs, counted) if batch is None else batch
+        tensor = keras.tree.flatten(inputs)[i]
+        real = self.real_steps(tensor, inputs)
         if counted is not None:
-            shape = (-1, *[1] * (len(inputs.shape) - 1))
-            counted = ops.reshape(counted, shape)
+            counted = _like_rows(counted, tensor)
+            real = counted if real is None else ops.logical_and(real, counted)
+        if several_replicas:
+            tensor = backend.gathered(tensor)
+            real = None if real is None else backend.gathered(real)
+        return Batch(tensor, real)
+
+    def _replace(self, inputs, mask, ranked, counted, whole):
+        saliency = ranked.saliency
+        if ranked.real is not None:
+            saliency = ops.where(ranked.real, saliency, INFINITY)
+        if counted is not None:
+            counted = _like_rows(counted, inputs)
             mask = ops.logical_and(mask, counted)
-            ranked = ops.where(counted, ranked, INFINITY)
+            saliency = ops.where(counted, saliency, INFINITY)
+        options = {} if whole is None else {"batch": whole}
         # Not through `__call__`, which takes `mask` for a padding mask.
-        values = self.replacement.call(inputs, mask, ranked)
+        values = self.replacement.call(inputs, mask, saliency, **options)
         return ops.where(mask, ops.cast(values, inputs.dtype), inputs)
 
-    def _rank(self, inputs, saliency, real=None):
-        """What decides; infinite for what is padding throughout."""
+    def _rank(self, inputs, saliency, draw=None, real=None):
+        """What the features of one input are ranked by.
+
+        Infinite for what is padding in all of its channels. `draw` makes the
+        random ranking, from a shape.
+        """
         axes = self._pooled_axes(len(inputs.shape))
         if self.ranking == "random":
             shape = list(ops.shape(inputs))
             for axis in axes:
                 shape[axis] = 1
-            saliency = keras.random.uniform(shape, seed=self.seed_generator)
+            draw = draw or functools.partial(
+                keras.random.uniform, seed=self.seed_generator
+            )
+            saliency = draw(shape)
         else:
             if self.ranking == "absolute":
                 saliency = ops.abs(saliency)
@@ -365,8 +477,21 @@ def _from_mean(inputs):
     return inputs - ops.mean(inputs, axis=axes, keepdims=True)
 
 
+def _rows(tensor):
+    """`(batch, features)`."""
+    n = math.prod(ops.shape(tensor)[1:])
+    return ops.reshape(tensor, (-1, n))
+
+
+def _like_rows(values, tensor):
+    """Values `(batch,)` with as many axes as the tensor."""
+    return ops.reshape(values, (-1, *[1] * (len(tensor.shape) - 1)))
+
+
 def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    """Whether it is a number that something can be equal to: not NaN."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_real and value == value
 
 
 def _is_axis(axis):

@@ -1,8 +1,12 @@
 """What takes the place of the masked features."""
 
+import numbers
+
 import keras
 import numpy as np
 from keras import ops
+
+from keras_sgt.masking.base import takes_batch
 
 
 class Replacement(keras.layers.Layer):
@@ -31,7 +35,15 @@ class Replacement(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 
-    def call(self, inputs, mask, saliency):
+    def spans_batch(self, inputs):
+        """Whether the values for one sample depend on the other samples.
+
+        Only then is `call` given the whole batch. Defaults to whether its
+        `call` takes it.
+        """
+        return takes_batch(self)
+
+    def call(self, inputs, mask, saliency, batch=None):
         """Returns the values to put where `mask` is `True`.
 
         Args:
@@ -40,6 +52,10 @@ class Replacement(keras.layers.Layer):
                 feature is about to be replaced.
             saliency: floats shaped like `mask`, what the features were ranked
                 by; infinite where something is never masked, such as padding.
+            batch: `keras_sgt.masking.Batch`, the features of the whole batch,
+                where `inputs` is a share of it: the samples to take statistics
+                of. `None` where `inputs` is all of it. A `call` without this
+                argument is not given it.
 
         Returns:
             Tensor broadcastable to `inputs`.
@@ -80,9 +96,12 @@ class _Statistical(Replacement):
         channel = channel_axis(rank)
         return tuple(axis for axis in range(1, rank) if axis != channel)
 
-    def mean(self, inputs, saliency):
-        """The mean, and its deviation, of what is not padding."""
-        real = _real(inputs, saliency)
+    def spans_batch(self, inputs):
+        return 0 in self.axes(inputs)
+
+    def mean(self, inputs, saliency, batch):
+        """The mean of what is not padding, and the standard deviation."""
+        inputs, real = _clean(inputs, saliency, batch)
         axes = self.axes(inputs)
 
         def average(values):
@@ -131,8 +150,8 @@ class Uniform(_Statistical):
 
     def __init__(self, per="channel", seed=None, low=None, high=None, **kwargs):
         super().__init__(per=per, seed=seed, **kwargs)
-        self.low = _numbers(low)
-        self.high = _numbers(high)
+        self.low = _numbers("low", low)
+        self.high = _numbers("high", high)
         given = low is not None and high is not None
         if given and np.any(np.greater(self.low, self.high)):
             raise ValueError(
@@ -140,18 +159,22 @@ class Uniform(_Statistical):
                 f"low={low!r}, high={high!r}"
             )
 
-    def call(self, inputs, mask, saliency):
+    def spans_batch(self, inputs):
+        given = self.low is not None and self.high is not None
+        return not given and super().spans_batch(inputs)
+
+    def call(self, inputs, mask, saliency, batch=None):
         for name in ("low", "high"):
             self._check_length(name, inputs)
-        real = _real(inputs, saliency)
+        values, real = _clean(inputs, saliency, batch)
         axes = self.axes(inputs)
         if self.low is None:
-            clean = ops.where(real, inputs, float("inf"))
+            clean = ops.where(real, values, float("inf"))
             low = ops.min(clean, axis=axes, keepdims=True)
         else:
             low = ops.cast(self.low, inputs.dtype)
         if self.high is None:
-            clean = ops.where(real, inputs, -float("inf"))
+            clean = ops.where(real, values, -float("inf"))
             high = ops.max(clean, axis=axes, keepdims=True)
         else:
             high = ops.cast(self.high, inputs.dtype)
@@ -188,8 +211,8 @@ class Gaussian(_Statistical):
     >>> masking = keras_sgt.masking.FeatureMasking(replacement="gaussian")
     """
 
-    def call(self, inputs, mask, saliency):
-        mean, deviation = self.mean(inputs, saliency)
+    def call(self, inputs, mask, saliency, batch=None):
+        mean, deviation = self.mean(inputs, saliency, batch)
         draws = keras.random.normal(
             ops.shape(inputs), dtype=inputs.dtype, seed=self.seed_generator
         )
@@ -209,8 +232,8 @@ class Mean(_Statistical):
     >>> masking = keras_sgt.masking.FeatureMasking(replacement="mean")
     """
 
-    def call(self, inputs, mask, saliency):
-        return self.mean(inputs, saliency)[0]
+    def call(self, inputs, mask, saliency, batch=None):
+        return self.mean(inputs, saliency, batch)[0]
 
 
 @keras.saving.register_keras_serializable(package="keras_sgt")
@@ -254,6 +277,9 @@ class Constant(Replacement):
     Args:
         value: float. Defaults to `0.0`.
 
+    Raises:
+        ValueError: for what is no number.
+
     Example:
 
     >>> import keras_sgt
@@ -263,6 +289,11 @@ class Constant(Replacement):
 
     def __init__(self, value=0.0, **kwargs):
         super().__init__(**kwargs)
+        if not isinstance(value, numbers.Real):
+            raise ValueError(
+                "`value` of `Constant` has to be a number, the one that takes "
+                f"the place of every masked feature. Received: value={value!r}"
+            )
         self.value = value
 
     def call(self, inputs, mask, saliency):
@@ -288,28 +319,56 @@ class Marginal(Replacement):
     >>> masking = keras_sgt.masking.FeatureMasking(replacement="marginal")
     """
 
-    def call(self, inputs, mask, saliency):
+    def call(self, inputs, mask, saliency, batch=None):
         shape = ops.shape(inputs)
+        real = saliency < float("inf")
+        if batch is not None:
+            inputs, real = batch.inputs, _counted(batch)
         # The samples in which a feature is no padding, in order, and how many.
-        real = ops.cast(saliency < float("inf"), "int32")
+        real = ops.cast(real, "int32")
         samples = ops.argsort(1 - real, axis=0)
         n = ops.sum(real, axis=0, keepdims=True)
         draws = keras.random.uniform(shape, seed=self.seed_generator)
         drawn = ops.cast(ops.floor(draws * ops.cast(n, "float32")), "int32")
         drawn = ops.clip(drawn, 0, ops.maximum(n - 1, 0))
-        samples = ops.broadcast_to(samples, shape)
+        samples = ops.broadcast_to(samples, ops.shape(inputs))
         source = ops.take_along_axis(samples, drawn, axis=0)
         return ops.take_along_axis(inputs, source, axis=0)
 
 
-def _real(inputs, saliency):
-    """Where the entries of the inputs are no padding."""
-    return ops.broadcast_to(saliency < float("inf"), ops.shape(inputs))
+def _clean(inputs, saliency, batch):
+    """The features that statistics are taken of, and where they are none.
+
+    Of the whole batch, where the inputs are a share of it.
+    """
+    if batch is None:
+        real = saliency < float("inf")
+    else:
+        inputs, real = batch.inputs, _counted(batch)
+    return inputs, ops.broadcast_to(real, ops.shape(inputs))
 
 
-def _numbers(value):
+def _counted(batch):
+    if batch.counted is not None:
+        return batch.counted
+    shape = (ops.shape(batch.inputs)[0], *[1] * (len(batch.inputs.shape) - 1))
+    return ops.ones(shape, dtype="bool")
+
+
+def _numbers(name, value):
     """A number, or a list of them, as a config can hold it."""
-    return value if value is None else np.asarray(value, float).tolist()
+    if value is None:
+        return None
+    try:
+        array = np.asarray(value, float)
+    except (TypeError, ValueError):
+        array = np.array(np.nan)
+    if array.ndim > 1 or not np.isfinite(array).all():
+        raise ValueError(
+            f"`{name}` of `Uniform` has to be a finite number, or a list of "
+            f"them. Received: {name}={value!r}"
+        )
+    return array.tolist()
 
 
 _BY_NAME = {

@@ -1,5 +1,10 @@
 """Which features are masked: exactly the k lowest of each sample."""
 
+import functools
+import warnings
+
+import keras
+import numpy as np
 from keras import ops
 
 from keras_sgt import backend
@@ -7,13 +12,11 @@ from keras_sgt import backend
 # A float32 product such as .29 * 100 falls just short of 29: what is missing is
 # this share of it, and never as much as a quarter of a feature.
 _ROUNDING, _AT_MOST = 2.0**-22, 0.25
+_INT32_MAX = 2**31 - 1
 
 
-def lowest_mask(saliency, mask_fraction, real=None):
+def lowest_mask(saliency, mask_fraction, real=None, seed=None):
     """Marks the `⌊mask_fraction · n⌋` lowest of each sample's n features.
-
-    Ties are broken by position: the first of equal features is masked first,
-    as a stable sort would.
 
     Args:
         saliency: floats, `(batch, ...)`; everything after the batch axis is
@@ -21,6 +24,9 @@ def lowest_mask(saliency, mask_fraction, real=None):
         mask_fraction: float in [0, 1], or a scalar tensor of it.
         real: bool, shaped like `saliency`: `False` where it is infinite, for
             what is no feature, such as padding. `None` if all are.
+        seed: `keras.random.SeedGenerator`, from which it is drawn which of
+            equal features are masked. `None` masks the first of them, as a
+            stable sort would: where nothing ties, or `saliency` is random.
 
     Returns:
         bool, shaped like `saliency`: `True` where a feature is masked.
@@ -37,7 +43,12 @@ def lowest_mask(saliency, mask_fraction, real=None):
         k = count(mask_fraction, n)
         if backend.TRACED or not isinstance(k, int):
             k = ops.reshape(ops.cast(k, "int32"), (-1, 1))
-    return ops.reshape(backend.lowest(rows, k), shape)
+    draw = seed and functools.partial(_draw, (ops.shape(rows)[0], 3), seed)
+    return ops.reshape(backend.lowest(rows, k, draw), shape)
+
+
+def _draw(shape, seed):
+    return keras.random.randint(shape, 0, _INT32_MAX, dtype="int32", seed=seed)
 
 
 def count(mask_fraction, n):
@@ -49,3 +60,51 @@ def count(mask_fraction, n):
     k = ops.cast(mask_fraction, "float32") * n
     k = ops.floor(k + ops.minimum(k * _ROUNDING, _AT_MOST))
     return ops.cast(ops.minimum(k, n), "int32")
+
+
+def check_ranked(ranked, mask_fraction, tied=True):
+    """Warns where a batch is masked at random, or not at all.
+
+    Args:
+        ranked: floats, `(batch, ...)`, what the features are ranked by;
+            infinite for what is no feature, such as padding.
+        mask_fraction: float in [0, 1].
+        tied: whether to look for ties.
+    """
+    rows = ops.convert_to_numpy(ops.cast(ranked, "float32"))
+    rows = rows.reshape(len(rows), -1)
+    real = rows < np.inf
+    lengths = real.sum(1)
+    masked = np.array([count(float(mask_fraction), int(n)) for n in lengths])
+    if mask_fraction > 0 and lengths.any() and not masked.any():
+        warnings.warn(
+            f"Nothing is masked: mask_fraction={mask_fraction} of "
+            f"{lengths.max()} features, of which the longest sample of this "
+            "batch has as many, is less than one feature. Raise "
+            "`mask_fraction`, or let more features be ranked together.",
+            stacklevel=3,
+        )
+    several = lengths > 1
+    rows, real = rows[several], real[several]
+    lowest = np.where(real, rows, np.inf).min(1, initial=np.inf)
+    highest = np.where(real, rows, -np.inf).max(1, initial=-np.inf)
+    if tied and several.any() and (lowest == highest).all():
+        warnings.warn(_TIED[bool((lowest == 0).all())], stacklevel=3)
+
+
+_TIED = {
+    True: (
+        "The saliency of this whole batch is 0: the model's output has no "
+        "gradient with respect to its input, so that which features are "
+        "masked is random. A layer that rounds or counts, such as "
+        "`Discretization` or a cast to integers, may stand before all others; "
+        "in half precision small gradients vanish."
+    ),
+    False: (
+        "In every sample of this batch all features have the same saliency, "
+        "so that which of them are masked is random. A model that averages "
+        "its features before it does anything else with them, such as one "
+        "with `GlobalAveragePooling1D` right after its embedding, cannot be "
+        "guided by its gradients."
+    ),
+}

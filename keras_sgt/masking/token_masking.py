@@ -1,16 +1,22 @@
 """Masking of token ids, ranked at the output of their embedding."""
 
+import operator
+
 import keras
 from keras import ops
 from keras.layers import Embedding
 
 from keras_sgt.introspection import embeddings
+from keras_sgt.introspection.layers import all_layers
 from keras_sgt.introspection.nests import leaf_paths
 from keras_sgt.masking import gradients, selection
 from keras_sgt.masking import replacement as replacements
 from keras_sgt.masking.base import Masking
 from keras_sgt.masking.feature_masking import RANKINGS
 from keras_sgt.masking.padding import check_padding_mask, padding_mask
+
+# What KerasHub calls the embedding of the tokens in each of its backbones.
+_OF_KERAS_HUB = "token_embedding"
 
 
 @keras.saving.register_keras_serializable(package="keras_sgt")
@@ -64,7 +70,9 @@ class TokenMasking(Masking):
 
     Args:
         layer: the embedding layer, or its name. `None` where the model has
-            just one `keras.layers.Embedding`, at any depth.
+            just one `keras.layers.Embedding`, at any depth, or holds a
+            backbone of KerasHub, whose embedding is called
+            `"token_embedding"`.
         ranking: as in `FeatureMasking`. Defaults to `"absolute"`.
         replacement: what takes a token's place: `"previous"`, the nearest
             kept token before it (after it, at the start); an int, such as the
@@ -82,7 +90,8 @@ class TokenMasking(Masking):
         inputs: the input with the token ids, where a model has several: its
             key or index. Defaults to `"token_ids"` where there is one by that
             name, else to the only input.
-        seed: int, for random rankings. Defaults to a random one.
+        seed: int, for random rankings and for the choice among equally salient
+            tokens. Defaults to a random one.
         name: name of the layer.
 
     Raises:
@@ -127,7 +136,7 @@ class TokenMasking(Masking):
         self.ranking = ranking
         self.replacement = _replacement(replacement)
         self.padding = padding
-        self.special_ids = tuple(special_ids)
+        self.special_ids = _checked_ids(special_ids)
         self.pooling = pooling
         self.inputs = inputs
 
@@ -237,10 +246,21 @@ class TokenMasking(Masking):
         i = self.position(inputs)
         ids = flat[i]
         real = saliency < float("inf")
-        mask = selection.lowest_mask(saliency, mask_fraction, real)
+        seed = None if self.ranking == "random" else self.seed_generator
+        mask = selection.lowest_mask(saliency, mask_fraction, real, seed)
         tokens = self.replacement.call(ids, mask, saliency)
         flat[i] = ops.where(mask, ops.cast(tokens, ids.dtype), ids)
         return keras.tree.pack_sequence_as(inputs, flat)
+
+    def check_saliency(self, inputs, saliency, mask_fraction):
+        """Warns where tokens are masked at random, or not at all.
+
+        That is where all tokens of each text have the same saliency, and where
+        `mask_fraction` is less than one token. Looks at the values, which a
+        traced training step cannot do.
+        """
+        tied = self.ranking != "random"
+        selection.check_ranked(saliency, mask_fraction, tied)
 
     def stays(self, ids, inputs, layer):
         """Which tokens always stay: padding and special ones, bool."""
@@ -286,7 +306,10 @@ class TokenMasking(Masking):
 
     def embedding(self, model):
         """The layer that embeds the token ids."""
-        return embeddings.find(model, self.layer, "TokenMasking")
+        layer = self.layer
+        if layer is None and _has_layer(model, _OF_KERAS_HUB):
+            layer = _OF_KERAS_HUB
+        return embeddings.find(model, layer, "TokenMasking")
 
     def get_config(self):
         return {
@@ -301,6 +324,25 @@ class TokenMasking(Masking):
             "pooling": self.pooling,
             "inputs": self.inputs,
         }
+
+
+def _has_layer(model, name):
+    layers = all_layers(model, include_self=False)
+    return sum(layer.name == name for layer in layers) == 1
+
+
+def _checked_ids(ids):
+    """The ids as a config can hold them."""
+    try:
+        integers = tuple(operator.index(i) for i in ids)
+    except TypeError:
+        integers = (-1,)
+    if any(i < 0 for i in integers):
+        raise ValueError(
+            "`special_ids` has to be a list of token ids, integers from 0 up. "
+            f"Received: special_ids={ids!r}"
+        )
+    return integers
 
 
 def _check_ids(ids):

@@ -18,11 +18,11 @@ from keras_sgt.guidance.settings import weight as checked_weight
 from keras_sgt.introspection import layers as introspection
 from keras_sgt.introspection.logits import check_softmax, recorded_logits
 from keras_sgt.introspection.patching import replaced
+from keras_sgt.masking import Batch as WholeBatch
 from keras_sgt.masking.gradients import Score
 from keras_sgt.training import heads, one_pass, saliency_scores
 from keras_sgt.training.settings import (
     check_divergence,
-    check_masking,
     check_saliency_target,
     check_stateless,
     checked_stride,
@@ -135,8 +135,9 @@ class SaliencyGuidedModel(keras.Model):
             Can be assigned while training; only leaving or reaching 0 traces
             the step again.
             Defaults to `1.0`.
-        masking: a `keras_sgt.masking` layer. Defaults to `FeatureMasking()`,
-            which suits images, time series and tables.
+        masking: a `keras_sgt.masking` layer, or the ranking of a
+            `FeatureMasking`, such as `"random"`. Defaults to
+            `FeatureMasking()`, which suits images, time series and tables.
         divergence: callable `(clean, masked) -> (batch,)`, such as those of
             `keras_sgt.divergences`; for several outputs also a list or dict of
             them, as `compile` takes losses. Defaults to the one that goes with
@@ -151,7 +152,8 @@ class SaliencyGuidedModel(keras.Model):
         batch_fraction: 1 or 1/2, 1/3, 1/4, ...: the evenly strided share of
             each batch that is masked and compared. A quarter costs a quarter.
             Defaults to `1.0`.
-        seed: int, the seed of the default masking. Defaults to a random one.
+        seed: int, the seed of a masking given by its name, or of the default
+            one. Defaults to a random one.
         name: name of the model.
         masked_statistics: bool, whether the masked batch enters the moving
             statistics of batch normalisation too, after the clean one, as in
@@ -216,10 +218,11 @@ class SaliencyGuidedModel(keras.Model):
             warn_of_own_training(model)
         check_divergence(divergence)
         check_saliency_target(saliency_target)
-        check_masking(masking)
-        if masking is not None and seed is not None:
+        is_named = masking is None or isinstance(masking, str)
+        if not is_named and seed is not None:
             raise ValueError(
-                "`seed` is for the default masking; a masking has its own: "
+                "`seed` is for a masking given by its name, or none; a masking "
+                "has its own: "
                 "`FeatureMasking(seed=...)`. Received both `masking` and "
                 f"seed={seed}"
             )
@@ -417,9 +420,13 @@ class SaliencyGuidedModel(keras.Model):
         if self._mask_function is None:
             self._mask_function = backend.compiled(self._mask_stateless)
         mask = self._mask_stateless if self.run_eagerly else self._mask_function
+        by_guidance, saliency = mask([v.value for v in self.variables], x, y)
+        for term in self.guidance:
+            if term.name in saliency:
+                term.check_saliency(x, saliency[term.name])
         by_guidance = keras.tree.map_structure(
             lambda t: None if t is None else ops.convert_to_numpy(t),
-            mask([v.value for v in self.variables], x, y),
+            by_guidance,
         )
         if len(self.guidance) == 1:
             return by_guidance[self.guidance[0].name]
@@ -427,14 +434,18 @@ class SaliencyGuidedModel(keras.Model):
 
     def _mask_stateless(self, values, x, y):
         mapping = [*zip(self.variables, values)]
+        whole = WholeBatch(x)
         with keras.StatelessScope(mapping):
-            batches = self._perturbed(self.guidance, x, x, y, None, mapping)
-        return {
+            batches, saliency = self._perturbed(
+                self.guidance, x, whole, y, None, mapping
+            )
+        inputs = {
             b.guidance.name: b.inputs.shift
             if isinstance(b.inputs, Moved)
             else b.inputs
             for b in batches
         }
+        return inputs, saliency
 
     def _check_inputs(self, x):
         for guidance in self.guidance:
@@ -449,11 +460,12 @@ class SaliencyGuidedModel(keras.Model):
         """X̃ of each term, and the state with the seeds that it used."""
         if self._class_weighted:
             sample_weight = None
+        counted = saliency_scores.counted_samples(sample_weight)
+        whole = WholeBatch(x, counted)
         shared, y, sample_weight = self._share((x, y, sample_weight))
         if not state:
-            mapping = []
-            batches = self._perturbed(
-                terms, shared, x, y, sample_weight, mapping
+            batches, _ = self._perturbed(
+                terms, shared, whole, y, sample_weight, []
             )
             return batches, state
         trainable, non_trainable, *rest = state[0]
@@ -462,8 +474,8 @@ class SaliencyGuidedModel(keras.Model):
             *zip(self.non_trainable_variables, non_trainable),
         ]
         with keras.StatelessScope(mapping) as scope:
-            batches = self._perturbed(
-                terms, shared, x, y, sample_weight, mapping
+            batches, _ = self._perturbed(
+                terms, shared, whole, y, sample_weight, mapping
             )
         non_trainable = [
             scope.get_current_value(v) for v in self.non_trainable_variables
@@ -471,12 +483,19 @@ class SaliencyGuidedModel(keras.Model):
         return batches, [(trainable, non_trainable, *rest)]
 
     def _perturbed(self, terms, x, whole, y, sample_weight, state_mapping):
-        """A list of `_Perturbed`, constants to the gradient of the weights."""
+        """A list of `_Perturbed`, constants to the gradient of the weights.
+
+        And what features were ranked by, by the name of the guidance.
+        """
+        batch = self._batch(x, whole, y, sample_weight, state_mapping)
         if self.run_eagerly:
             self._check_inputs(x)
-        batch = self._batch(x, whole, y, sample_weight, state_mapping)
         batches = [_Perturbed(g, _constant(g.perturb(batch))) for g in terms]
-        return batches
+        if self.run_eagerly:
+            for term in terms:
+                if term.name in batch.saliency:
+                    term.check_saliency(x, batch.saliency[term.name])
+        return batches, batch.saliency
 
     def _batch(self, x, whole, y, sample_weight, state_mapping):
         """What the guidances are given of the step."""
@@ -509,8 +528,15 @@ class SaliencyGuidedModel(keras.Model):
                 y, outputs, sample_weight, self._names()
             )
 
-        counted = saliency_scores.counted_samples(sample_weight)
-        return Batch(x, whole, counted, stateless(score), stateless(loss), self)
+        return Batch(
+            inputs=x,
+            whole=whole,
+            counted=saliency_scores.counted_samples(sample_weight),
+            score=stateless(score),
+            loss=stateless(loss),
+            model=self,
+            saliency={},
+        )
 
     def _predict(self, inputs, training):
         if introspection.takes_training(self):

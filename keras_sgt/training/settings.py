@@ -7,7 +7,6 @@ import keras
 
 from keras_sgt.guidance import Guidance, MaskedConsistency, settings
 from keras_sgt.introspection.layers import all_layers
-from keras_sgt.masking import Masking
 
 
 def checked_stride(name, fraction):
@@ -34,15 +33,6 @@ def check_divergence(divergence):
                 "`(clean, masked) -> (batch,)`, or a list or dict with one for "
                 f"each output. Received: {divergence!r}"
             )
-
-
-def check_masking(masking):
-    if masking is not None and not isinstance(masking, Masking):
-        raise ValueError(
-            "`masking` has to be a `keras_sgt.masking.Masking`, such as "
-            "`FeatureMasking(ranking='absolute')`, or one of your own, derived "
-            f"from that class. Received: {masking!r}"
-        )
 
 
 def check_saliency_target(target):

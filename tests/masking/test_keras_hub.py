@@ -72,14 +72,28 @@ def test_text(kind, tmp_path):
         np.testing.assert_array_equal(masked[name], x[name])
 
 
-def test_several_embeddings_have_to_be_told_apart():
+def test_a_backbone_has_one_embedding_of_tokens():
+    """Beside others, of segments: no layer has to be named."""
     backbone = models.BertBackbone(**TINY)
     pooled = backbone.output["pooled_output"]
     model = keras.Model(backbone.input, layers.Dense(3)(pooled))
-    guided = keras_sgt.SaliencyGuidedModel(model, masking=TokenMasking())
-    message = r"\['segment_embedding', 'token_embedding'\]"
-    with pytest.raises(ValueError, match=message):
+    rng = np.random.default_rng(0)
+    x = {
+        "token_ids": rng.integers(1, 49, (BATCH, LENGTH)),
+        "padding_mask": np.ones((BATCH, LENGTH), "int32"),
+        "segment_ids": np.zeros((BATCH, LENGTH), "int32"),
+    }
+    masked = []
+    for layer in (None, "token_embedding"):
+        guided = keras_sgt.SaliencyGuidedModel(
+            model, masking=TokenMasking(layer, replacement=49, pooling="l2")
+        )
         guided.compile("adam", CROSSENTROPY)
+        masked.append(guided.mask_on_batch(x, np.arange(BATCH) % 3))
+    for one, other in zip(*map(keras.tree.flatten, masked)):
+        np.testing.assert_array_equal(one, other)
+    gone = masked[0]["token_ids"] == 49
+    np.testing.assert_array_equal(gone.sum(1), LENGTH // 2)
 
 
 def test_vision_transformer(tmp_path):

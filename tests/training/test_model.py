@@ -749,7 +749,7 @@ class TestSaliency:
         ({"step_fraction": 1.5}, "step_fraction=1.5"),
         ({"divergence": "kl"}, "keras_sgt.divergences"),
         ({"saliency_target": "class"}, "'prediction'"),
-        ({"masking": "signed"}, "FeatureMasking"),
+        ({"masking": "signd"}, "FeatureMasking"),
         ({"masking": layers.Dropout(0.5)}, "FeatureMasking"),
         ({"masking": keras_sgt.masking.Mean()}, "FeatureMasking"),
         ({"divergence": {"kind": "kl"}}, "keras_sgt.divergences"),

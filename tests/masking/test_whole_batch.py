@@ -1,0 +1,139 @@
+"""A share of the batch is masked with the statistics of all of it."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_sgt
+from keras_sgt.masking import Batch, FeatureMasking, Replacement
+
+CROSSENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+ROWS, COLUMNS = 16, 6
+
+
+def table():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(ROWS, COLUMNS)) * [0.5, 1, 1.5, 2, 2.5, 3]
+    return x.astype("float32"), (x.sum(1) > 0).astype("int32")
+
+
+def divergence(model, replacement, batch_fraction, rounds, columns=False):
+    """The mean over batches that all hold the same rows, each rolled by one.
+
+    So that the share of every batch is every row equally often, and what is
+    left to chance is what takes a feature's place.
+    """
+    guided = keras_sgt.SaliencyGuidedModel(
+        model,
+        batch_fraction=batch_fraction,
+        masking=FeatureMasking(replacement=replacement, seed=1),
+    )
+    guided.compile(keras.optimizers.SGD(0.0), CROSSENTROPY)
+    x, y = table()
+    rolls = [i % ROWS for i in range(rounds)]
+    x = np.concatenate([np.roll(x, roll, 0) for roll in rolls])
+    y = np.concatenate([np.roll(y, roll) for roll in rolls])
+    if columns:
+        x = {str(i): x[:, i : i + 1] for i in range(COLUMNS)}
+    history = guided.fit(x, y, batch_size=ROWS, shuffle=False, verbose=0)
+    return history.history["divergence"][0]
+
+
+@pytest.mark.parametrize("replacement", ["uniform", "marginal"])
+def test_the_divergence_does_not_depend_on_the_share(replacement):
+    model = keras.Sequential(
+        [keras.Input((COLUMNS,)), layers.Dense(8, "tanh"), layers.Dense(2)]
+    )
+    whole = divergence(model, replacement, 1.0, 64)
+    for share in (1 / 4, 1 / 16):
+        # A sixteenth has one row in a batch, which alone has no range at all.
+        found = divergence(model, replacement, share, round(400 * share) + 200)
+        assert found == pytest.approx(whole, rel=0.1)
+
+
+def share(replacement, x, batch):
+    """The first sample replaced, of a batch."""
+    masking = FeatureMasking(replacement=replacement, seed=0)
+    masked = masking.call(
+        ops.convert_to_tensor(x[:1]),
+        ops.zeros_like(x[:1]),
+        1.0,
+        batch=Batch(*map(ops.convert_to_tensor, batch)),
+    )
+    return ops.convert_to_numpy(masked)
+
+
+def test_closed_forms():
+    """And samples that do not count are in no statistic."""
+    x, _ = table()
+    counted = np.arange(ROWS) % 3 > 0
+    counting = x[counted]
+    mean = share("mean", x, (x, counted))
+    np.testing.assert_allclose(mean, counting.mean(0)[None], rtol=1e-4)
+    drawn = np.concatenate([share("uniform", x, (x, counted)) for _ in "abcde"])
+    assert (drawn >= counting.min(0)).all()
+    assert (drawn <= counting.max(0)).all()
+    assert (drawn != x[:1]).all()
+    for column, clean in zip(share("marginal", x, (x, counted)).T, counting.T):
+        assert column[0] in clean
+
+
+def test_marginal_of_series_draws_from_the_whole_batch_and_no_padding():
+    x = np.arange(1, 25, dtype="float32").reshape(4, 3, 2)
+    lengths = np.array([3, 2, 1, 1])
+    x[np.arange(3) >= lengths[:, None]] = 0
+    masking = FeatureMasking(replacement="marginal", padding=0, seed=0)
+    clean = ops.convert_to_tensor(x)
+    drawn = np.array(
+        [
+            ops.convert_to_numpy(
+                masking.call(
+                    clean[:1],
+                    ops.zeros_like(clean[:1]),
+                    1.0,
+                    batch=Batch(clean),
+                )
+            )[0]
+            for _ in range(40)
+        ]
+    )
+    for step, channel in np.ndindex(3, 2):
+        real = x[step < lengths, step, channel]
+        assert set(drawn[:, step, channel]) == set(real)
+
+
+class Three(Replacement):
+    """As one was written before there was `batch`."""
+
+    def call(self, inputs, mask, saliency):
+        return ops.zeros_like(inputs)
+
+
+class Four(Replacement):
+    def call(self, inputs, mask, saliency, batch=None):
+        rows = ROWS if batch is None else ops.shape(batch.inputs)[0]
+        return ops.full_like(inputs, rows)
+
+
+def test_replacements_of_ones_own():
+    x, y = table()
+    model = keras.Sequential([keras.Input((COLUMNS,)), layers.Dense(2)])
+    for replacement in (Three(), Four()):
+        guided = keras_sgt.SaliencyGuidedModel(
+            model,
+            batch_fraction=0.25,
+            masking=FeatureMasking(replacement=replacement),
+        )
+        guided.compile("sgd", CROSSENTROPY)
+        logs = guided.train_on_batch(x, y, return_dict=True)
+        assert logs["divergence"] > 0
+    assert (share(Four(), x, (x, np.ones(ROWS, bool))) == ROWS).all()
+
+
+def test_columns_that_are_inputs_of_their_own():
+    inputs = {str(i): keras.Input((1,), name=str(i)) for i in range(COLUMNS)}
+    joined = layers.concatenate(list(inputs.values()))
+    model = keras.Model(inputs, layers.Dense(2)(joined))
+    # One row a batch: of its own range alone it would be replaced by itself.
+    assert divergence(model, "uniform", 1 / ROWS, 4, columns=True) > 0
