@@ -14,6 +14,7 @@ from keras import layers
 from sklearn.datasets import load_digits
 
 import keras_sgt
+from keras_sgt import attribution, evaluation, report
 
 RANKINGS = {"traditional": None, "guided": "signed", "random mask": "random"}
 
@@ -54,31 +55,21 @@ def trained(ranking, x, y, epochs):
 def figure(x, y, maps, drops, path):
     """Images, their maps after each training, and accuracy as pixels go."""
     samples = [int(np.flatnonzero(y == label)[0]) for label in range(5)]
-    plot = plt.figure(figsize=(11, 6.4), layout="constrained")
-    left, right = plot.subfigures(1, 2, width_ratios=[1.25, 1])
-    left.suptitle("|gradient| of the true class", fontsize=11)
-    shown = {"image": x, **maps}
-    for axis, title in zip(left.subplots(1, len(shown)), shown):
-        images = shown[title][samples, ..., 0]
-        most = np.percentile(images, 99, axis=(1, 2), keepdims=True)
-        border = ((0, 0), (1, 1), (1, 1))
-        images = np.pad(images / most, border, constant_values=np.nan)
-        colours = "gray_r" if title == "image" else "inferno"
-        axis.imshow(np.concatenate(images), cmap=colours, vmin=0, vmax=1)
-        axis.set_title(title.replace(" ", "\n", 1), fontsize=10)
-        axis.axis("off")
+    plot = plt.figure(figsize=(11, 5.2), layout="constrained")
+    left, right = plot.subfigures(1, 2, width_ratios=[1.2, 1])
+    top, *rows = left.subplots(1 + len(maps), 1)
+    top.imshow(np.hstack(x[samples, ..., 0]), cmap="gray_r")
+    top.set_title("images", fontsize=10)
+    top.set_axis_off()
+    for axis, name in zip(rows, maps):
+        report.plot_maps(maps[name][samples], ax=axis)
+        axis.set_title(f"|gradient|, {name}", fontsize=10)
+    curves = {name: (drop.levels, drop.curve) for name, drop in drops.items()}
     axis = right.subplots()
-    for (name, drop), style in zip(drops.items(), ("--", "-", ":")):
-        removed = 100 * np.asarray(drop.levels)
-        axis.plot(removed, drop.curve, style, label=name, linewidth=2)
+    report.plot_curves(curves, "Accuracy drop: steeper is better", ax=axis)
     axis.set(
-        xlabel="most salient pixels removed (%)",
-        ylabel="accuracy",
-        title="Accuracy drop: steeper is better",
-        ylim=(0, 1.02),
+        xlabel="share of the most salient pixels removed", ylabel="accuracy"
     )
-    axis.grid(alpha=0.3)
-    axis.legend(frameon=False)
     plot.savefig(path, dpi=110)
     plt.close(plot)
 
@@ -89,11 +80,9 @@ def main(epochs=30, path="saliency.png"):
     print(f"{'':12}accuracy ↑  accuracy-drop area ↓  |gradient| on the digit ↑")
     for name, ranking in RANKINGS.items():
         model = trained(ranking, *train, epochs)
-        maps[name] = abs(keras_sgt.attribution.Gradient(model)(x, y))
-        drops[name] = keras_sgt.evaluation.accuracy_drop(
-            model, x, y, maps[name]
-        )
-        mass = keras_sgt.evaluation.relevance_mass(maps[name], x > 0)
+        maps[name] = abs(attribution.Gradient(model)(x, y))
+        drops[name] = evaluation.accuracy_drop(model, x, y, maps[name])
+        mass = evaluation.relevance_mass(maps[name], x > 0)
         numbers = (drops[name].curve[0], drops[name].value, mass.value)
         print("{:12}{:>10.3f}{:>22.3f}{:>27.3f}".format(name, *numbers))
     figure(x, y, maps, drops, path)
