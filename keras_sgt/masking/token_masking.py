@@ -86,8 +86,9 @@ class TokenMasking(Masking):
             Defaults to `"auto"`.
         special_ids: ints, the ids of tokens that always stay, such as those
             that open and close a text. Defaults to none.
-        pooling: `"sum"`, `"mean"` or `"l2"` over the embedding axis. Defaults
-            to `"sum"`.
+        pooling: `"sum"`, `"mean"` or `"l2"` over the embedding axis. Behind an
+            embedding that is normalised at once, as BERT's is, sum and mean
+            are 0 but for rounding: there `"l2"` ranks. Defaults to `"sum"`.
         inputs: the input with the token ids, where a model has several: its
             key or index. Defaults to `"token_ids"` where there is one by that
             name, else to the only input.
@@ -340,6 +341,15 @@ def _gradient_at(layer, score, inputs, ids):
                     "once, and `TokenMasking` cannot tell the texts apart. "
                     "Give the text that is to be masked an embedding of its "
                     "own: `TokenMasking(layer=...)`."
+                )
+            if tuple(output.shape[1:]) != tuple(shift.shape[1:]):
+                raise ValueError(
+                    f"The embedding layer '{layer.name}' is given other ids "
+                    "than the input that `TokenMasking` masks: it returns the "
+                    f"shape {tuple(output.shape)} where ids of shape "
+                    f"{tuple(ids.shape)} would have {tuple(shift.shape)}. Pass "
+                    "the layer and the input that belong together: "
+                    "`TokenMasking(layer=..., inputs=...)`."
                 )
             return output + shift
 
