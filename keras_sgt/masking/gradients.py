@@ -117,6 +117,14 @@ def shifted(layer, shift):
                 "to be masked an embedding of its own: "
                 "`TokenMasking(layer=...)`."
             )
+        if tuple(output.shape[1:]) != tuple(shift.shape[1:]):
+            raise ValueError(
+                f"The embedding layer '{layer.name}' is given other ids than "
+                "the input that is to be masked: it returns the shape "
+                f"{tuple(output.shape)}, where those would have "
+                f"{tuple(shift.shape)}. Pass the layer and the input that "
+                "belong together: `TokenMasking(layer=..., inputs=...)`."
+            )
         return output + ops.cast(shift, output.dtype)
 
     return embeddings.changed_output(layer, move)

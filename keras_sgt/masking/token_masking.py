@@ -85,8 +85,9 @@ class TokenMasking(Masking):
             Defaults to `"auto"`.
         special_ids: ints, the ids of tokens that always stay, such as those
             that open and close a text. Defaults to none.
-        pooling: `"sum"`, `"mean"` or `"l2"` over the embedding axis. Defaults
-            to `"sum"`.
+        pooling: `"sum"`, `"mean"` or `"l2"` over the embedding axis. Behind an
+            embedding that is normalised at once, as BERT's is, sum and mean
+            are 0 but for rounding: there `"l2"` ranks. Defaults to `"sum"`.
         inputs: the input with the token ids, where a model has several: its
             key or index. Defaults to `"token_ids"` where there is one by that
             name, else to the only input.

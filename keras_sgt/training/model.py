@@ -25,6 +25,7 @@ from keras_sgt.training.settings import (
     check_divergence,
     check_saliency_target,
     check_stateless,
+    checked_flag,
     checked_stride,
     functional,
     guidances,
@@ -236,7 +237,9 @@ class SaliencyGuidedModel(keras.Model):
         self.divergence = divergence
         self.saliency_target = saliency_target
         self.batch_fraction = batch_fraction
-        self.masked_statistics = masked_statistics
+        self.masked_statistics = checked_flag(
+            "masked_statistics", masked_statistics
+        )
         self.step_fraction = step_fraction
         self.seed = seed
         self._is_papers = guidance is None

@@ -8,20 +8,33 @@ import keras
 from keras_sgt.guidance import Guidance, MaskedConsistency, settings
 from keras_sgt.introspection.layers import all_layers
 
+# A guided step weighs as much as all that it stands for: one of more steps than
+# these would throw the weights far off.
+_LONGEST_STRIDE = 1000
+
 
 def checked_stride(name, fraction):
     if settings.is_number(fraction) and 0 < fraction <= 1:
         stride = round(1 / fraction)
-        if math.isclose(stride * fraction, 1, rel_tol=1e-6):
+        is_whole = math.isclose(stride * fraction, 1, rel_tol=1e-6)
+        if is_whole and stride <= _LONGEST_STRIDE:
             return stride
     what = {
         "batch_fraction": "the share of each batch that is regularised",
         "step_fraction": "the share of the training steps that are guided",
     }
     raise ValueError(
-        f"`{name}` has to be 1 or 1/2, 1/3, 1/4 and so on: {what[name]}. "
-        f"Received: {name}={fraction!r}"
+        f"`{name}` has to be 1 or 1/2, 1/3, 1/4 and so on, to "
+        f"1/{_LONGEST_STRIDE}: {what[name]}. Received: {name}={fraction!r}"
     )
+
+
+def checked_flag(name, value):
+    if not isinstance(value, bool):
+        raise ValueError(
+            f"`{name}` has to be True or False. Received: {name}={value!r}"
+        )
+    return value
 
 
 def check_divergence(divergence):
