@@ -17,8 +17,9 @@ How it is judged, written down before it was run:
   guidance has seen (the mean, another sample's values) and the change of maps
   under noise are of another kind, and are optimised by none.
 - A win: better than traditional training and than its control by two standard
-  errors of the paired differences in at least two measures, at an accuracy
-  within half a point.
+  errors of the paired differences in measures of at least two kinds (relevance
+  on the truth by any method, a drop area, the change under noise), worse than
+  traditional training by as much in none, accuracy within half a point.
 
 A line of the table is one trained network as one saliency method sees it.
 Runs that the table holds already are not run again.
