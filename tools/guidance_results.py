@@ -174,7 +174,8 @@ def page(rows):
     for task, name, setting, better, worse, change, wins in verdicts:
         head.append(
             f"| {task} | {name} | {setting} | {better} of {len(MEASURES)} "
-            f"| {worse} of {len(MEASURES)} | {cell(change)} | {'**yes**' if wins else 'no'} |"
+            f"| {worse} of {len(MEASURES)} | {cell(change)} "
+            f"| {'**yes**' if wins else 'no'} |"
         )
     return "\n".join([*head, "", *sections])
 
