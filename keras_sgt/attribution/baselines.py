@@ -71,7 +71,7 @@ def of_each(name, given, x):
 
 
 def check(given, multiply_by_inputs=True, return_convergence_delta=False):
-    """Raises, at construction, for what cannot be."""
+    """Raises for baselines that no inputs could have: a method calls it."""
     if return_convergence_delta and not multiply_by_inputs:
         raise ValueError(
             "Attributions add up only if they are multiplied by the "

@@ -56,7 +56,7 @@ class FeatureAblation(Ablation):
             found.append(ops.equal(ops.convert_to_tensor(groups), wanted))
         return found
 
-    def _prepare(self, x, flat):
+    def prepare(self, x, flat):
         """Numbers the groups of all features from 0 on."""
         given = of_each("feature_mask", self.feature_mask, x)
         groups, start = [], 0

@@ -62,6 +62,8 @@ class GradCAM(Attribution):
     (2, 8, 8, 1)
     """
 
+    needs_gradient = False  # of the inputs
+
     def __init__(self, model, conv_layer=None, relu=True, **options):
         super().__init__(model, **options)
         if isinstance(conv_layer, keras.Layer):
@@ -113,7 +115,7 @@ class GradCAM(Attribution):
         found = ops.relu(found) if self.relu else found
         return [_enlarged(found, rows.features[0])]
 
-    def _prepare(self, x, flat):
+    def prepare(self, x, flat):
         shapes = [a.shape for a in flat]
         if len(shapes) != 1 or len(shapes[0]) not in (3, 4):
             raise ValueError(

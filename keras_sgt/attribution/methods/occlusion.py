@@ -68,12 +68,12 @@ class Occlusion(Ablation):
             mask = ops.logical_and(mask, inside)
         return [mask]
 
-    def _prepare(self, x, flat):
+    def prepare(self, x, flat):
         if len(self.explained.positions) != 1:
             raise ValueError(
                 "`Occlusion` slides over one input; this model has "
-                f"{len(self.explained.positions)} that can be explained. Use "
-                "`FeatureAblation(feature_mask=...)`."
+                f"{len(self.explained.positions)} that can be explained. Name "
+                "one by `inputs=`, or use `FeatureAblation(feature_mask=...)`."
             )
         shape = flat[self.explained.positions[0]].shape[1:]
         sizes = _per_axis(

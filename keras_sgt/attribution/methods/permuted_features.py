@@ -38,11 +38,10 @@ class PermutedFeatures(Wrapper):
         super().__init__(method)
         self.seed = np.random.default_rng(seed).integers(2**31)
 
-    def _prepare(self, x, flat):
-        super()._prepare(x, flat)
+    def prepare(self, x, flat):
+        super().prepare(x, flat)
         shapes = [flat[i].shape for i in self.explained.positions]
-        text = self.explained.embedded is not None
-        if text or any(shape[-1] == 1 for shape in shapes):
+        if self.explained.embedded or any(shape[-1] == 1 for shape in shapes):
             raise ValueError(
                 "`PermutedFeatures` changes the order of the last axis, which "
                 "says nothing where it has length 1, nor of token ids. Use "

@@ -25,6 +25,7 @@ class Random(Attribution):
     (5, 2)
     """
 
+    needs_gradient = False
     whole_tokens = True  # a sum over the embedding would not be uniform
 
     def __init__(self, model, seed=None, **options):

@@ -56,8 +56,8 @@ class TemporalRescaling(Wrapper):
         self.mask_value = mask_value
         self.quantile = quantile
 
-    def _prepare(self, x, flat):
-        super()._prepare(x, flat)
+    def prepare(self, x, flat):
+        super().prepare(x, flat)
         positions = self.explained.positions
         shapes = [flat[i].shape for i in positions]
         if len(shapes) != 1 or len(shapes[0]) != 3:
