@@ -62,12 +62,12 @@ def choose(model, run, x, wanted):
     if layer is None and asked is None:
         layer = _layer_of_masking(model)
     calls, embedded = [], {}
-    may = [i for i in asked or range(len(flat)) if _may_be_ids(flat[i])]
+    may = [i for i, array in enumerate(flat) if _may_be_ids(array)]
     layers = embeddings.candidates(model, layer) if may or layer else []
     if layer is not None and len(layers) != 1:
         embeddings.find(model, layer, wanted.caller)  # raises
     if layers and (may or wanted.layer):
-        calls, embedded = _embedded(layers, run, x, may, layer, wanted)
+        calls, embedded = _embedded(layers, run, x, layer, wanted, asked)
     kinds = "f" if wanted.needs_gradient else "biuf"
     eligible = sorted(
         {i for i, a in enumerate(flat) if a.dtype.kind in kinds} | {*embedded}
@@ -148,26 +148,28 @@ def _layer_of_masking(model):
     return getattr(getattr(model, "masking", None), "layer", None)
 
 
-def _embedded(layers, run, x, may, layer, wanted):
-    """The calls of the layers, and those that receive the ids of each input."""
-    calls = embeddings.calls(layers, run, x, may)
-    embedded = {
-        i: of_input
-        for i in may
-        if (of_input := [c for c in calls if c.position == i])
-    }
-    derived = [c for c in calls if c.derived]
+def _embedded(layers, run, x, layer, wanted, asked):
+    """The calls of the layers, and those that receive the ids of each input.
+
+    Raises where a layer receives something that is made of the ids, or not
+    the ids that are asked for: their map would be wrong.
+    """
+    calls = embeddings.calls(layers, run, x, asked)
+    embedded = {}
+    for call in calls:
+        if call.position is not None:
+            embedded.setdefault(call.position, []).append(call)
+    derived = [call for call in calls if call.derived]
     if layer is None and not wanted.needs_gradient and derived:
         return [], {}  # their numbers are looked at themselves
-    of_layer = layer is not None and not embedded
-    # A layer that was not asked for may embed what is not asked for either.
-    if of_layer or (derived and (layer or wanted.inputs is None)):
+    missing = not set(embedded) & set(asked or embedded)
+    if derived or (layer is not None and missing):
         changed = derived[0].layer if derived else layers[0]
         raise ValueError(
             embeddings.other_input(
-                [c for c in calls if c.layer is changed],
+                [call for call in calls if call.layer is changed],
                 changed,
-                may[0] if may and wanted.inputs is not None else None,
+                asked[0] if asked else None,
                 x,
                 wanted.caller,
             )

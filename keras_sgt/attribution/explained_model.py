@@ -230,8 +230,8 @@ class Explained:
         """Raises unless the outputs are scores of classes."""
         if self._shape is None:
             raise ValueError(
-                "The model has several outputs: say which one is explained by "
-                f"`output=`, one of {self._names}, or pass a function of the "
+                "The model has several outputs, of which one is explained: "
+                f"pass `output=`, one of {self._names}, or a function of the "
                 f"outputs as `target`. Received: output={self.output!r}"
             )
         if len(self._shape) > 2:

@@ -303,21 +303,28 @@ def _made_up(flat, ids, layers, seed):
     rng = np.random.default_rng(seed)
     lengths = [max(1, math.prod(flat[i].shape[1:])) for i in ids]
     rows = max([math.ceil(_PROBED_IDS / n) for n in lengths], default=1)
-    sizes = [vocabulary_size(layer) or 1 for layer in layers]
+    sizes = [vocabulary_size(layer) or math.inf for layer in layers]
     made_up = []
     for i, array in enumerate(flat):
         shape = (rows, *array.shape[1:])
         if i not in ids or not array.size:
             made_up.append(np.resize(array, shape))
-            continue
-        values = np.unique(array[:_PROBED_IDS])
-        # Where all ids are one, another that surely is one too.
-        if len(values) == 1 and values[0] > 0:
-            values = np.append(values, values - 1)
-        elif len(values) == 1 and min(sizes) > 1:
-            values = np.append(values, values + 1)
-        made_up.append(rng.choice(values, shape).astype(array.dtype))
+        else:
+            values = _ids_of_all(array, min(sizes, default=math.inf))
+            made_up.append(rng.choice(values, shape).astype(array.dtype))
     return made_up
+
+
+def _ids_of_all(array, size):
+    """A few ids that every layer has, an input's own where it can be."""
+    values = np.unique(array[:_PROBED_IDS])
+    known = values[(values >= 0) & (values < size)]
+    if len(known) > 1:
+        return known
+    if size < math.inf:
+        return np.arange(min(2, size))
+    # Where all ids are one, another that surely is one too.
+    return np.append(values, values - 1) if values[0] > 0 else values
 
 
 def _position(received, flat, ids, inputs):

@@ -1,7 +1,7 @@
 import numpy as np
 from keras import ops
 
-from keras_sgt.attribution.baselines import of_each
+from keras_sgt.attribution.baselines import for_each_input
 from keras_sgt.attribution.methods.ablating import Ablation
 
 
@@ -58,7 +58,7 @@ class FeatureAblation(Ablation):
 
     def prepare(self, x, flat):
         """Numbers the groups of all features from 0 on."""
-        given = of_each("feature_mask", self.feature_mask, x)
+        given = for_each_input("feature_mask", self.feature_mask, x)
         groups, start = [], 0
         for position in self.explained.positions:
             shape = flat[position].shape[1:]
