@@ -63,7 +63,10 @@ def choose(model, run, x, wanted):
         layer = _layer_of_masking(model)
     calls, embedded = [], {}
     may = [i for i, array in enumerate(flat) if _may_be_ids(array)]
-    layers = embeddings.candidates(model, layer) if may or layer else []
+    layers = []
+    if may or layer:
+        segments = asked is not None
+        layers = embeddings.candidates(model, layer, segments)
     if layer is not None and len(layers) != 1:
         embeddings.find(model, layer, wanted.caller)  # raises
     if layers and (may or wanted.layer):

@@ -53,20 +53,22 @@ def find(model, layer, caller):
     )
 
 
-def candidates(model, layer):
+def candidates(model, layer, segments=False):
     """The layers that may embed one of the inputs.
 
     Args:
         model: `keras.Model`.
         layer: name of the layer, or `None`.
+        segments: whether those of KerasHub's backbones are among them, which
+            say of a token only which text it is from.
 
     Returns:
         List of `keras.Layer`: those of that name; with `None` every
-        `keras.layers.Embedding`, but for the segments of KerasHub's backbones,
-        which say of a token only which text it is from.
+        `keras.layers.Embedding`.
     """
     layers = _named(model, layer)
-    if layer is None and len(layers) > 1 and _token_embeddings(model):
+    several = layer is None and len(layers) > 1
+    if several and not segments and _token_embeddings(model):
         return [x for x in layers if x.name != _SEGMENT_EMBEDDING]
     return layers
 

@@ -72,14 +72,28 @@ def test_text(kind, tmp_path):
         np.testing.assert_array_equal(masked[name], x[name])
 
 
-def test_several_embeddings_have_to_be_told_apart():
+def test_the_tokens_embedding_is_taken():
+    """Beside that of the segments, which BERT has, too."""
     backbone = models.BertBackbone(**TINY)
     pooled = backbone.output["pooled_output"]
-    model = keras.Model(backbone.input, layers.Dense(3)(pooled))
-    guided = keras_sgt.SaliencyGuidedModel(model, masking=TokenMasking())
-    message = r"\['segment_embedding', 'token_embedding'\]"
-    with pytest.raises(ValueError, match=message):
+    x = {
+        "token_ids": np.full((2, LENGTH), 7),
+        "padding_mask": np.ones((2, LENGTH), "int32"),
+        "segment_ids": np.zeros((2, LENGTH), "int32"),
+    }
+    for model in (
+        keras.Model(backbone.input, layers.Dense(3)(pooled)),
+        keras.Model(
+            backbone.input,
+            layers.Dense(3)(backbone(backbone.input)["pooled_output"]),
+        ),
+    ):
+        masking = TokenMasking(replacement=49)
+        guided = keras_sgt.SaliencyGuidedModel(model, 0.25, masking=masking)
         guided.compile("adam", CROSSENTROPY)
+        masked = guided.mask_on_batch(x, np.array([0, 1]))
+        gone = np.asarray(masked["token_ids"]) == 49
+        np.testing.assert_array_equal(gone.sum(1), LENGTH // 4)
 
 
 def test_vision_transformer(tmp_path):
