@@ -172,7 +172,7 @@ class Attribution:
         """
         nest, restored = model_inputs.read(x, self.model)
         rows = checks.count("batch_size", batch_size)
-        flat = self.explained.look(nest, target)
+        flat = self.explained.inspect(nest, target)
         samples = len(flat[0])
         self.prepare(nest, flat)
         batch = {f"input_{i}": array for i, array in enumerate(flat)}

@@ -17,7 +17,7 @@ from keras_sgt.introspection.nests import leaf_paths
 
 SCORES = ("logit", "probability")
 
-_LOOKED_AT = 32  # samples at a time, of a model run for its outputs alone
+_CHUNK = 32  # samples at a time, of a model run for its outputs alone
 
 
 class Explained:
@@ -55,9 +55,9 @@ class Explained:
         self.positions, self.embedded, self.classes = [], {}, None
         self.probabilities = False  # of outputs that no known layer ends
         self._calls = []
-        self._structure = self._looked = None
+        self._structure = self._inspected = None
 
-    def look(self, x, target=None):
+    def inspect(self, x, target=None):
         """Learns from a nest of arrays what goes in, and what comes out.
 
         Args:
@@ -70,13 +70,13 @@ class Explained:
         flat = keras.tree.flatten(x)
         kinds = [(a.dtype.kind, a.shape[1:]) for a in flat]
         self._structure = keras.tree.map_structure(lambda a: 0, x)
-        if kinds != self._looked:
+        if kinds != self._inspected:
             explained_inputs.check_no_strings(x, self.model)
             self.positions, self.embedded, self._calls = (
                 explained_inputs.choose(self.model, self._run, x, self.wanted)
             )
-            self._look_at_outputs([ops.convert_to_tensor(a[:1]) for a in flat])
-            self._looked = kinds
+            self._inspect_outputs([ops.convert_to_tensor(a[:1]) for a in flat])
+            self._inspected = kinds
         paths = keras.tree.flatten(leaf_paths(x))
         for i, calls in self.embedded.items():
             explained_inputs.check_ids("x", flat[i], calls, paths[i])
@@ -194,7 +194,7 @@ class Explained:
             return outputs
         return outputs[self.output]
 
-    def _look_at_outputs(self, inputs):
+    def _inspect_outputs(self, inputs):
         with recorded_logits(self.model) as logits_of:
             nest = keras.tree.pack_sequence_as(self._structure, inputs)
             outputs = self.model(nest, training=False)
@@ -218,8 +218,8 @@ class Explained:
             return False
         if ends_in_logits(self.model):
             return False
-        for start in range(0, len(flat[0]), _LOOKED_AT):
-            some = [a[start : start + _LOOKED_AT] for a in flat]
+        for start in range(0, len(flat[0]), _CHUNK):
+            some = [a[start : start + _CHUNK] for a in flat]
             nest = keras.tree.pack_sequence_as(self._structure, some)
             output = self._picked(self._run(nest))
             if not are_probabilities(ops.convert_to_numpy(output)):

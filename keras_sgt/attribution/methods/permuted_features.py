@@ -50,7 +50,7 @@ class PermutedFeatures(Wrapper):
 
     def attribute(self, rows):
         rng = np.random.default_rng(self.seed)
-        found = self.method.attribute(rows)
         return [
-            ops.take(f, rng.permutation(f.shape[-1]), axis=-1) for f in found
+            ops.take(a, rng.permutation(a.shape[-1]), axis=-1)
+            for a in self.method.attribute(rows)
         ]
