@@ -400,3 +400,38 @@ def test_the_index_of_a_frame_is_kept():
     frame = pandas.DataFrame({"a": [1.0, 2.0]}, index=["x", "y"])
     found = Gradient(linear(np.ones((1, 1))))(frame)
     assert list(found.index) == ["x", "y"]
+
+
+def test_noise_needs_floats():
+    x = RNG.integers(0, 256, (2, 5)).astype("uint8")
+    method = SmoothGrad(FeatureAblation(linear(np.ones((5, 3)))))
+    with pytest.raises(ValueError, match=r"adds noise.*uint8"):
+        method(x)
+
+
+def test_noise_differs_between_many_inputs():
+    """Also of the ninth input, and from that of the next sample."""
+    inputs = [keras.Input((1,)) for _ in range(20)]
+    model = keras.Model(inputs, layers.Dense(1)(layers.Concatenate()(inputs)))
+    maps = Random(model, seed=0)([np.zeros((6, 1))] * 20, batch_size=1)
+    assert len(np.unique(np.stack(maps))) == 6 * 20
+
+
+def test_strings_that_the_model_takes():
+    """On TensorFlow, which alone has tensors of strings."""
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("tensors of strings are TensorFlow's")
+    inputs = {
+        "age": keras.Input((2,), name="age"),
+        "city": keras.Input((1,), dtype="string", name="city"),
+    }
+    lookup = layers.StringLookup(vocabulary=["a", "b"], output_mode="one_hot")
+    joined = layers.Concatenate()([inputs["age"], lookup(inputs["city"])])
+    model = keras.Model(inputs, layers.Dense(1, use_bias=False)(joined))
+    x = {"age": np.ones((2, 2)), "city": np.array([["a"], ["b"]])}
+    found = InputXGradient(model)(x)
+    kernel = model.get_weights()[-1]
+    np.testing.assert_allclose(found["age"], np.tile(kernel[:2].T, (2, 1)))
+    assert not found["city"].any()
+    with pytest.raises(ValueError, match=r"out of \['age'\].*'city'"):
+        InputXGradient(model, inputs="city")(x)
