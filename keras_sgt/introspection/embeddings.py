@@ -206,10 +206,10 @@ def other_input(made, layer, position, inputs, caller):
         layer, position, inputs, caller: as in `check_receives`. `None` as the
             position stands for any input.
     """
-    paths = keras.tree.flatten(leaf_paths(inputs))
-    wanted = "an input" if position is None else f"the input {paths[position]}"
+    paths = [f" {p!r}" if p else "" for p in _paths(inputs)]
+    wanted = "an input" if position is None else f"the input{paths[position]}"
     fed = sorted({paths[c.position] for c in made if c.position is not None})
-    received = f"the input {', '.join(fed)}" if fed else "none"
+    received = f"the input{','.join(fed)}" if fed else "none"
     changed = [c.shape for c in made if c.derived]
     if changed:
         received = (
@@ -226,6 +226,10 @@ def other_input(made, layer, position, inputs, caller):
         "cuts or maps the ids, take the part of the model behind that, and "
         "ids that are cut or mapped already."
     )
+
+
+def _paths(inputs):
+    return keras.tree.flatten(leaf_paths(inputs))
 
 
 def may_be_ids(array):
@@ -340,7 +344,7 @@ def _position(received, flat, ids, inputs):
         and np.array_equal(received.reshape(flat[i].shape), flat[i])
     ]
     if len(equal) > 1:
-        paths = keras.tree.flatten(leaf_paths(inputs))
+        paths = _paths(inputs)
         raise ValueError(
             f"The inputs {[paths[i] for i in equal]} hold the same id "
             "throughout, so that what embeds which of them cannot be told. "

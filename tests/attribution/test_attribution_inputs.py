@@ -214,7 +214,7 @@ class TestInputsAndLayers:
 
     def test_what_does_not_belong_together(self):
         model, x = Two().model, Two().x
-        message = r"'emb_body'.*input title.*It receives the input body"
+        message = r"'emb_body'.*input 'title'.*It receives the input 'body'"
         with pytest.raises(ValueError, match=message):
             IntegratedGradients(model, inputs="title", layer="emb_body")(x)
 

@@ -76,13 +76,21 @@ _LINEAR = tuple(
     or name
     in {
         *("ActivityRegularization", "Activation", "Add", "AlphaDropout"),
-        *("Average", "BatchNormalization", "CategoryEncoding", "CenterCrop"),
-        *("Concatenate", "Dropout", "EinsumDense", "Embedding", "Flatten"),
+        *(
+            "AugMix",
+            "CutMix",
+            "MixUp",
+            "RandAugment",
+            "Average",
+            "BatchNormalization",
+            "CategoryEncoding",
+            "CenterCrop",
+        ),
+        *("Concatenate", "Dropout", "EinsumDense", "Flatten"),
         *("GaussianDropout", "GaussianNoise", "HashedCrossing", "Hashing"),
         *("Identity", "InputLayer", "IntegerLookup", "Normalization"),
         *("Permute", "RepeatVector", "Rescaling", "Reshape", "Resizing"),
-        *("ReversibleEmbedding", "StringLookup", "Subtract"),
-        *("TextVectorization",),
+        *("StringLookup", "Subtract", "TextVectorization"),
     }
 )
 _NOT_ELEMENTWISE = tuple(
@@ -224,6 +232,8 @@ def _is_linear(thing):
         return operations.kind(thing) == operations.LINEAR
     if all_layers(thing, include_self=False) or isinstance(thing, keras.Model):
         return True
+    if isinstance(thing, layers.Embedding):
+        return True  # also of others: what it takes has no gradient
     if not is_of_keras(type(thing)) or not isinstance(thing, _LINEAR):
         return False
     activation = own_attribute(thing, "activation")
