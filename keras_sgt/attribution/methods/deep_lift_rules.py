@@ -63,35 +63,24 @@ _WITHOUT_RULE = (
     layers.TimeDistributed,
 )
 # In inference linear in what they take, or of ids, which have no gradient.
+_LINEAR_BEGIN = (
+    *("AdaptiveAveragePooling", "AveragePooling", "Conv", "Cropping"),
+    *("Dense", "Depthwise", "GlobalAveragePooling", "Random", "Separable"),
+    *("SpatialDropout", "UpSampling", "ZeroPadding"),
+)
+_LINEAR_NAMES = (
+    *("Activation", "ActivityRegularization", "Add", "AlphaDropout", "AugMix"),
+    *("Average", "BatchNormalization", "CategoryEncoding", "CenterCrop"),
+    *("Concatenate", "CutMix", "Dropout", "EinsumDense", "Flatten"),
+    *("GaussianDropout", "GaussianNoise", "HashedCrossing", "Hashing"),
+    *("Identity", "InputLayer", "IntegerLookup", "MixUp", "Normalization"),
+    *("Permute", "RandAugment", "RepeatVector", "Rescaling", "Reshape"),
+    *("Resizing", "StringLookup", "Subtract", "TextVectorization"),
+)
 _LINEAR = tuple(
     getattr(layers, name)
     for name in dir(layers)
-    if name.startswith(
-        (
-            *("AdaptiveAveragePooling", "AveragePooling", "Conv", "Cropping"),
-            *("Dense", "Depthwise", "GlobalAveragePooling", "Random"),
-            *("Separable", "SpatialDropout", "UpSampling", "ZeroPadding"),
-        )
-    )
-    or name
-    in {
-        *("ActivityRegularization", "Activation", "Add", "AlphaDropout"),
-        *(
-            "AugMix",
-            "CutMix",
-            "MixUp",
-            "RandAugment",
-            "Average",
-            "BatchNormalization",
-            "CategoryEncoding",
-            "CenterCrop",
-        ),
-        *("Concatenate", "Dropout", "EinsumDense", "Flatten"),
-        *("GaussianDropout", "GaussianNoise", "HashedCrossing", "Hashing"),
-        *("Identity", "InputLayer", "IntegerLookup", "Normalization"),
-        *("Permute", "RepeatVector", "Rescaling", "Reshape", "Resizing"),
-        *("StringLookup", "Subtract", "TextVectorization"),
-    }
+    if name.startswith(_LINEAR_BEGIN) or name in _LINEAR_NAMES
 )
 _NOT_ELEMENTWISE = tuple(
     getattr(keras.activations, name)
