@@ -124,7 +124,7 @@ class TestOperations:
         if operation is ops.max:
             hidden = ops.max(hidden, axis=1)
         else:
-            hidden = layers.Flatten()(ops.max_pool(hidden, 2))
+            hidden = layers.Flatten()(ops.max_pool(hidden, (2,), (2,)))
         model = keras.Model(inputs, layers.Dense(1)(hidden))
         x, base = RNG.normal(size=(2, 5, 6, 2))
         found, delta = DeepLIFT(
