@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from keras import layers, ops
 from tiny_models import linear
 
@@ -435,3 +437,50 @@ def test_strings_that_the_model_takes():
     assert not found["city"].any()
     with pytest.raises(ValueError, match=r"out of \['age'\].*'city'"):
         InputXGradient(model, inputs="city")(x)
+
+
+KINDS = ("floats", "ids", "column", "category", "flag")
+
+
+def model_of(kinds):
+    """A network of several inputs, and inputs for it."""
+    inputs, parts, x = {}, [], {}
+    for i, kind in enumerate(kinds):
+        name = f"{kind}_{i}"
+        shape = {"floats": (3,), "ids": (4,)}.get(kind, (1,))
+        dtype = {"floats": "float32", "column": "float32", "flag": "bool"}
+        dtype = dtype.get(kind, "int32")
+        inputs[name] = keras.Input(shape, dtype=dtype, name=name)
+        part = inputs[name]
+        if dtype == "int32":
+            part = layers.Flatten()(layers.Embedding(5 + i, 2)(part))
+            x[name] = RNG.integers(0, 5 + i, (3, *shape))
+        elif dtype == "bool":
+            part = ops.cast(part, "float32")
+            x[name] = RNG.integers(0, 2, (3, *shape)).astype(bool)
+        else:
+            x[name] = RNG.normal(size=(3, *shape))
+        parts.append(part)
+    joined = layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+    hidden = layers.Dense(4, "tanh")(joined)
+    return keras.Model(inputs, layers.Dense(1)(hidden)), x
+
+
+@given(st.lists(st.sampled_from(KINDS), min_size=1, max_size=5))
+@settings(max_examples=6, deadline=None, derandomize=True)
+def test_maps_of_any_mixture_add_up(kinds):
+    """To the change of the score when all but the flags become zeros."""
+    model, x = model_of(kinds)
+    methods = [IntegratedGradients(model, n_steps=30), DeepLIFT(model)]
+    if set(kinds) == {"flag"}:
+        with pytest.raises(ValueError, match="bools have none"):
+            methods[0](x)
+        return
+    base = {n: a if n.startswith("flag") else 0 * a for n, a in x.items()}
+    change = model.predict(x, verbose=0) - model.predict(base, verbose=0)
+    for method in methods:
+        maps = method(x)
+        for name, values in maps.items():
+            assert values.shape == x[name].shape
+        total = sum(values.sum(1) for values in maps.values())
+        np.testing.assert_allclose(total, change[:, 0], rtol=1e-2, atol=1e-4)
