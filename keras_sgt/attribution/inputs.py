@@ -37,6 +37,8 @@ def read(x, model):
 
 
 def _of_nest(x, model):
+    if isinstance(x, list) and x and all(isinstance(v, str) for v in x):
+        x = np.array(x)  # texts, not inputs
     if not isinstance(x, dict):
         return keras.tree.map_structure(_array, x), lambda maps: maps
     names = _names(model) or set(x)
@@ -110,7 +112,8 @@ def _array(values):
         and array.size
         and all(isinstance(value, (str, bytes)) for value in array.flat)
     )
-    return array if strings else checks.finite("x", array)
+    # As objects, which Keras hands on to TensorFlow as strings.
+    return array.astype(object) if strings else checks.finite("x", array)
 
 
 def _names(model):

@@ -79,7 +79,8 @@ def test_strings_for_a_task_with_a_preprocessor():
         backbone=models.BertBackbone(**TINY), num_classes=2
     )
     task.preprocessor = layers.Identity()  # any that `predict` would call
-    with pytest.raises(ValueError, match=r"model\.preprocessor\(x\)"):
-        Gradient(task)(np.array(["a text", "another"]))
+    for texts in (["a text", "another"], np.array(["a text", "another"])):
+        with pytest.raises(ValueError, match=r"model\.preprocessor\(x\)"):
+            Gradient(task)(texts)
     found = Gradient(task)(X, 0)
     assert found["token_ids"].any()
