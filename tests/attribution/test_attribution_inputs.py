@@ -484,3 +484,35 @@ def test_maps_of_any_mixture_add_up(kinds):
             assert values.shape == x[name].shape
         total = sum(values.sum(1) for values in maps.values())
         np.testing.assert_allclose(total, change[:, 0], rtol=1e-2, atol=1e-4)
+
+
+def test_a_method_of_ones_own_by_the_public_hooks():
+    class Difference(keras_sgt.attribution.Attribution):
+        """What lies between the input and a baseline, scaled by its range."""
+
+        baseline_kind = "one"
+        needs_gradient = False
+        return_convergence_delta = True
+
+        def __init__(self, model, baselines):
+            super().__init__(model)
+            self.baselines = baselines
+
+        def prepare(self, x, flat):
+            if x.min() == x.max():
+                raise ValueError("`x` has to differ somewhere.")
+            self.range = float(x.max() - x.min())
+
+        def attribute(self, rows):
+            pairs = zip(rows.features, rows.baselines)
+            return [(x - b) / self.range for x, b in pairs]
+
+    x, base = np.array([[1, 5], [3, 1]]), np.array([[0, 0], [1, 1]])
+    method = Difference(linear([[2.0], [1.0]]), base)
+    maps, delta = method(x)
+    np.testing.assert_allclose(maps, (x - base) / 4)
+    np.testing.assert_allclose(
+        delta, ((x - base) / 4).sum(1) - (x - base) @ [2.0, 1.0]
+    )
+    with pytest.raises(ValueError, match="differ somewhere"):
+        method(np.ones((2, 2), int))
