@@ -104,6 +104,20 @@ def labels(name, values, samples):
     return array.astype("int64")
 
 
+def classes(name, values, samples):
+    """As `labels`, of rows that are one-hot in fact."""
+    rows = np.asarray(values)
+    if rows.ndim == 2 and rows.shape[1] > 1:
+        single = (rows == 1).sum(1) == 1
+        if not (single & ((rows != 0).sum(1) == 1)).all():
+            raise ValueError(
+                f"`{name}` has to hold one class for each sample: a number, "
+                "or a one-hot row. Received: rows with several classes, none, "
+                f"or shares, {name} of shape {rows.shape}"
+            )
+    return labels(name, values, samples)
+
+
 def truth_masks(name, values, shape, real=None):
     """Masks as bool of `shape`; in none is everything or nothing true."""
     array = np.asarray(values)
@@ -148,5 +162,12 @@ def finite(name, values):
             f"`{name}` has to be finite. Received: NaN or infinity in "
             f"{int(bad.sum())} of its {array.size} entries. Replace them "
             "(`numpy.nan_to_num`) or leave those samples out."
+        )
+    limit = np.finfo("float32").max
+    largest = abs(array).max() if array.size else 0
+    if largest > limit:
+        raise ValueError(
+            f"`{name}` has to be finite in float32, up to {limit:.3g}. "
+            f"Received: {name} with numbers up to {largest:.3g}. Scale them."
         )
     return array.astype("float32", copy=False)

@@ -21,6 +21,7 @@ from keras_sgt.attribution.methods.permuted_features import PermutedFeatures
 from keras_sgt.attribution.methods.random import Random
 from keras_sgt.attribution.methods.smooth_grad import SmoothGrad
 from keras_sgt.attribution.methods.temporal_rescaling import TemporalRescaling
+from keras_sgt.attribution.rows import Rows
 
 __all__ = [
     "Attribution",
@@ -35,6 +36,7 @@ __all__ = [
     "Occlusion",
     "PermutedFeatures",
     "Random",
+    "Rows",
     "SmoothGrad",
     "TemporalRescaling",
 ]

@@ -6,33 +6,41 @@ import keras
 from keras import ops
 
 from keras_sgt import backend
+from keras_sgt.attribution import explained_inputs
 from keras_sgt.introspection import embeddings
-from keras_sgt.introspection.layers import all_layers
-from keras_sgt.introspection.logits import ends_in_logits, recorded_logits
+from keras_sgt.introspection.logits import (
+    are_probabilities,
+    ends_in_logits,
+    recorded_logits,
+)
 from keras_sgt.introspection.nests import leaf_paths
 
 SCORES = ("logit", "probability")
 
-_LOOKED_AT = 32  # samples at a time, of a model run for its outputs alone
+_CHUNK = 32  # samples at a time, of a model run for its outputs alone
 
 
 class Explained:
     """The score of a target, as a function of a model's features.
 
-    Features are the floating-point inputs and, of token ids, the output of
-    their embedding.
+    Features are the floating-point inputs and, of ids, the output of their
+    embedding; for a method without gradients also ints and bools, as floats.
 
     Args:
         model: `keras.Model` with weights.
         score: `"logit"` or `"probability"`.
         from_logits: whether outputs that no softmax or sigmoid ends are logits.
         output: key or index of the output, of several.
-        inputs: key or index of the token ids, of several integer inputs.
-        layer: the embedding layer or its name, of several.
-        owner: str, the name of the method, for errors.
+        wanted: `explained_inputs.Wanted`.
+
+    Attributes:
+        positions: which of the flat inputs each feature belongs to.
+        embedded: dict with the calls of embedding layers for each position
+            whose input holds ids.
+        classes: int, the number of classes.
     """
 
-    def __init__(self, model, score, from_logits, output, inputs, layer, owner):
+    def __init__(self, model, score, from_logits, output, wanted):
         _check_model(model)
         if score not in SCORES:
             raise ValueError(
@@ -43,57 +51,47 @@ class Explained:
         self.score = score
         self.from_logits = from_logits
         self.output = output
-        self.inputs = inputs
-        self.layer = layer.name if isinstance(layer, keras.Layer) else layer
-        self.owner = owner
-        self.embedding = None
-        self.embedded = None
-        self.classes = None
+        self.wanted = wanted
+        self.positions, self.embedded, self.classes = [], {}, None
         self.probabilities = False  # of outputs that no known layer ends
-        self._structure = self._looked = None
+        self._calls = []
+        self._structure = self._inspected = None
 
-    def look(self, x, function=None):
+    def inspect(self, x, target=None):
         """Learns from a nest of arrays what goes in, and what comes out.
 
         Args:
             x: the inputs, a nest of arrays.
-            function: a target of the user's own; then outputs need no classes.
+            target: a function of the outputs, which then need no classes.
 
         Returns:
             The flat inputs.
         """
         flat = keras.tree.flatten(x)
         kinds = [(a.dtype.kind, a.shape[1:]) for a in flat]
-        looked = (kinds, function is None)
         self._structure = keras.tree.map_structure(lambda a: 0, x)
-        if looked != self._looked:
-            self._look_at_inputs(x, flat)
-            self._looked = looked
-        if function is None:
+        if kinds != self._inspected:
+            explained_inputs.check_no_strings(x, self.model)
+            self.positions, self.embedded, self._calls = (
+                explained_inputs.choose(self.model, self._run, x, self.wanted)
+            )
+            self._inspect_outputs([ops.convert_to_tensor(a[:1]) for a in flat])
+            self._inspected = kinds
+        paths = keras.tree.flatten(leaf_paths(x))
+        for i, calls in self.embedded.items():
+            explained_inputs.check_ids("x", flat[i], calls, paths[i])
+        if not callable(target):
             self.probabilities = self._gives_probabilities(flat)
             self._check_output()
         return flat
-
-    def _look_at_inputs(self, x, flat):
-        self.direct = [i for i, a in enumerate(flat) if a.dtype.kind == "f"]
-        self.embedded = self._ids(x, flat)
-        if self.embedded is not None:
-            self.embedding = embeddings.find(self.model, self.layer, self.owner)
-        elif not self.direct:
-            raise ValueError(_NOTHING_TO_EXPLAIN)
-        self._look_at_outputs([ops.convert_to_tensor(a[:1]) for a in flat])
-
-    @property
-    def positions(self):
-        """Which of the flat inputs each feature belongs to."""
-        ids = [] if self.embedded is None else [self.embedded]
-        return sorted(self.direct + ids)
 
     def features(self, inputs):
         """The features of inputs, given flat or by their position."""
         return [
             ops.cast(
-                self.embedding(inputs[i]) if i == self.embedded else inputs[i],
+                self._vectors(i, inputs[i])
+                if i in self.embedded
+                else inputs[i],
                 "float32",
             )
             for i in self.positions
@@ -101,33 +99,30 @@ class Explained:
 
     def outputs(self, inputs, features):
         """The model's outputs for features in the place of its own."""
-        flat, replaced = list(inputs), contextlib.nullcontext()
+        flat, vectors = list(inputs), {}
         for i, value in zip(self.positions, features):
-            if i == self.embedded:
-                replaced = embeddings.changed_output(
-                    self.embedding,
-                    lambda own, value=value: ops.cast(value, own.dtype),
-                )
+            if i in self.embedded:
+                vectors.update(self._split(i, value))
             else:
-                flat[i] = value
+                dtype = keras.backend.standardize_dtype(inputs[i].dtype)
+                is_float = keras.backend.is_float_dtype(dtype)
+                flat[i] = value if is_float else ops.cast(value, dtype)
         nest = keras.tree.pack_sequence_as(self._structure, flat)
-        with replaced:
+        with contextlib.ExitStack() as stack:
+            layers = {id(c.layer): c.layer for c in self._calls}
+            for layer in layers.values():
+                change = _replacing(
+                    [c for c in self._calls if c.layer is layer], vectors
+                )
+                stack.enter_context(embeddings.changed_output(layer, change))
             return self.model(nest, training=False)
 
-    def scores(self, rows, features, target):
+    def scores(self, rows, features):
         """The score of each row's target, `(rows,)`."""
         with recorded_logits(self.model) as logits_of:
             outputs = self.outputs(rows.inputs, features)
-        if callable(target):
-            scores = target(outputs)
-            lengths = {*scores.shape, features[0].shape[0]} - {None}
-            if len(scores.shape) != 1 or len(lengths) > 1:
-                raise ValueError(
-                    "`target` has to return one number for each sample, "
-                    "`(samples,)`, as `lambda outputs: outputs[:, 0]` does. "
-                    f"Received: values of shape {tuple(scores.shape)}"
-                )
-            return ops.cast(scores, "float32")
+        if callable(rows.target):
+            return _of_function(rows.target, outputs, features)
         output = self._picked(outputs)
         scores = self._of_classes(output, logits_of(output))
         chosen = ops.one_hot(rows.target, self.classes)
@@ -143,12 +138,36 @@ class Explained:
             )
         return ops.cast(ops.argmax(output, axis=-1), "int32")
 
-    def gradient(self, rows, features, target):
+    def gradient(self, rows, features):
         """The gradient of the score of each row, like `features`."""
         return backend.input_gradients(
-            lambda features: ops.sum(self.scores(rows, features, target)),
+            lambda features: ops.sum(self.scores(rows, features)),
             list(features),
         )
+
+    def _run(self, nest):
+        nest = keras.tree.map_structure(ops.convert_to_tensor, nest)
+        return self.model(nest, training=False)
+
+    def _vectors(self, position, ids):
+        """Of all layers that embed an input, one behind the other."""
+        vectors = []
+        for call in self.embedded[position]:
+            if len(ids.shape) != 1 + len(call.shape):
+                ids = ops.reshape(ids, (-1, *call.shape))
+            vectors.append(call.layer(ids))
+        return ops.concatenate(vectors, -1) if len(vectors) > 1 else vectors[0]
+
+    def _split(self, position, vectors):
+        """The vectors of each layer, by the layer and the position."""
+        start, split, calls = 0, {}, self.embedded[position]
+        if len(calls) == 1:
+            return {(id(calls[0].layer), position): vectors}
+        for call in calls:
+            part = vectors[..., start : start + call.width]
+            split[id(call.layer), position] = part
+            start += call.width
+        return split
 
     def _of_classes(self, output, logits):
         """The score of every class, `(rows, classes)`."""
@@ -175,59 +194,14 @@ class Explained:
             return outputs
         return outputs[self.output]
 
-    def _ids(self, x, flat):
-        """The position of the token ids, if there are any."""
-        paths = keras.tree.flatten(leaf_paths(x))
-        ids = [i for i, a in enumerate(flat) if a.dtype.kind in "iu"]
-        if self.inputs is not None:
-            ids = [i for i, p in enumerate(paths) if p == str(self.inputs)]
-            if not ids or flat[ids[0]].dtype.kind not in "iu":
-                raise ValueError(
-                    "`inputs` has to be the key or index of an input with "
-                    f"token ids, one of {paths}. Received: "
-                    f"inputs={self.inputs!r}"
-                )
-        if ids and not self._embeds():
-            if self.direct:
-                return None
-            raise ValueError(_NO_EMBEDDING.format(dtype=flat[ids[0]].dtype))
-        named = [i for i in ids if paths[i] == embeddings.TOKEN_IDS]
-        if len(ids) > 1 and not named:
-            raise ValueError(
-                "Several inputs hold integers, so it has to be told which one "
-                "is to be explained: pass `inputs=`, one of "
-                f"{[paths[i] for i in ids]}."
-            )
-        return (named or ids or [None])[0]
-
-    def _embeds(self):
-        return self.layer is not None or any(
-            isinstance(layer, keras.layers.Embedding)
-            for layer in all_layers(self.model, include_self=False)
-        )
-
-    def _look_at_outputs(self, inputs):
-        calls = []
-        counted = contextlib.nullcontext()
-        if self.embedded is not None:
-            counted = embeddings.changed_output(
-                self.embedding, lambda own: calls.append(1) or own
-            )
-        with counted, recorded_logits(self.model) as logits_of:
+    def _inspect_outputs(self, inputs):
+        with recorded_logits(self.model) as logits_of:
             nest = keras.tree.pack_sequence_as(self._structure, inputs)
             outputs = self.model(nest, training=False)
-        if self.embedded is not None and len(calls) != 1:
-            raise ValueError(
-                f"The embedding layer {self.embedding.name!r} runs "
-                f"{len(calls)} times for one input. A token has one "
-                "attribution where it runs once: name the right layer with "
-                "`layer=`."
-            )
-        self._several = isinstance(outputs, (dict, list, tuple))
-        if self._several:
+        self._shape, self._recorded = None, False
+        if isinstance(outputs, (dict, list, tuple)):
             self._names = keras.tree.flatten(leaf_paths(outputs))
             if str(self.output) not in self._names:
-                self._shape = None
                 return
         output = self._picked(outputs)
         self._shape = tuple(output.shape)
@@ -236,23 +210,19 @@ class Explained:
     def _gives_probabilities(self, flat):
         """Whether outputs that no softmax ends are nevertheless like one's.
 
-        Only where the model does not tell is x looked at: all of it, since
+        Only where the model does not say is x looked at: all of it, since
         other numbers may add up to 1 in a few samples.
         """
-        told = self._shape is None or self._recorded or self.from_logits
-        if told or len(self._shape) != 2 or self._shape[1] == 1:
+        known = self._shape is None or self._recorded or self.from_logits
+        if known or len(self._shape) != 2 or self._shape[1] == 1:
             return False
         if ends_in_logits(self.model):
             return False
-        for start in range(0, len(flat[0]), _LOOKED_AT):
-            part = [
-                ops.convert_to_tensor(a[start : start + _LOOKED_AT])
-                for a in flat
-            ]
-            nest = keras.tree.pack_sequence_as(self._structure, part)
-            output = self._picked(self.model(nest, training=False))
-            values = ops.convert_to_numpy(output).astype("float64")
-            if values.min() < 0 or abs(values.sum(1) - 1).max() > 1e-2:
+        for start in range(0, len(flat[0]), _CHUNK):
+            some = [a[start : start + _CHUNK] for a in flat]
+            nest = keras.tree.pack_sequence_as(self._structure, some)
+            output = self._picked(self._run(nest))
+            if not are_probabilities(ops.convert_to_numpy(output)):
                 return False
         return True
 
@@ -260,10 +230,9 @@ class Explained:
         """Raises unless the outputs are scores of classes."""
         if self._shape is None:
             raise ValueError(
-                "The model has several outputs, so it has to be told which one "
-                f"is explained: pass `output=`, one of {self._names}, or a "
-                "function of the outputs as `target`. Received: "
-                f"output={self.output!r}"
+                "The model has several outputs, of which one is explained: "
+                f"pass `output=`, one of {self._names}, or a function of the "
+                f"outputs as `target`. Received: output={self.output!r}"
             )
         if len(self._shape) > 2:
             raise ValueError(
@@ -284,6 +253,36 @@ class Explained:
             )
 
 
+def _replacing(calls, vectors):
+    """What changes the outputs of a layer, call by call, to other vectors."""
+    remaining = iter(calls)
+
+    def change(output):
+        call = next(remaining, None)
+        if call is None:
+            raise ValueError(
+                f"The layer {calls[0].layer.name!r} runs more often than it "
+                f"did for the first samples, {len(calls)} times, so that what "
+                "it embeds is not known."
+            )
+        value = vectors.get((id(call.layer), call.position))
+        return output if value is None else ops.cast(value, output.dtype)
+
+    return change
+
+
+def _of_function(function, outputs, features):
+    scores = function(outputs)
+    lengths = {*scores.shape, features[0].shape[0]} - {None}
+    if len(scores.shape) != 1 or len(lengths) > 1:
+        raise ValueError(
+            "`target` has to return one number for each sample, "
+            "`(samples,)`, as `lambda outputs: outputs[:, 0]` does. "
+            f"Received: values of shape {tuple(scores.shape)}"
+        )
+    return ops.cast(scores, "float32")
+
+
 def _check_model(model):
     if not isinstance(model, keras.Model):
         raise ValueError(
@@ -295,16 +294,3 @@ def _check_model(model):
             "decisions could be explained. Train it, load its weights, or "
             "call it on data first."
         )
-
-
-_NOTHING_TO_EXPLAIN = (
-    "None of the inputs is floating point, so none has a gradient. Received: "
-    "bools only."
-)
-
-_NO_EMBEDDING = (
-    "An input of dtype {dtype} has no gradient, and the model has no "
-    "`keras.layers.Embedding` at whose output one could be taken. Images and "
-    "other numbers: pass `x.astype('float32')`. Token ids: name the layer that "
-    "embeds them with `layer=`."
-)

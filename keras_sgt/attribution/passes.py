@@ -1,5 +1,7 @@
 """Passes through a model, in batches of bounded size."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -11,15 +13,16 @@ class Step(Predicting):
     """One batch of a method: a model, so that `predict` does the rest.
 
     Args:
-        method: `Attribution`.
+        function: from a batch and a dict of baselines to a dict of arrays.
+        model: the `keras.Model` that it runs.
         shared: dict of arrays, the baselines that are the same for all
             samples, by the position of their input.
     """
 
-    def __init__(self, method, shared):
+    def __init__(self, function, model, shared):
         super().__init__(name="attribution", dtype="float32", autocast=False)
-        self.method = method
-        self.model = method.model
+        self.function = function
+        self.model = model
         self.positions = list(shared)
         self.values = [
             keras.Variable(value, dtype=value.dtype, trainable=False)
@@ -28,7 +31,7 @@ class Step(Predicting):
         self.built = True
 
     def call(self, batch):
-        return self.method._batch(
+        return self.function(
             batch, {i: v.value for i, v in zip(self.positions, self.values)}
         )
 
@@ -37,39 +40,69 @@ class Step(Predicting):
             variable.assign(value)
 
 
-def repeated(rows, looks, own_baselines):
+def sum_of_terms(term, count, rows, zeros, repeats_baselines):
+    """The sum of `count` terms for each row: see `Attribution.total`."""
+    copies = min(rows.copies, count)
+    several = _repeated(rows, copies, repeats_baselines)
+    numbers = _numbers(rows.features[0], copies)
+
+    def add(i, sums):
+        i = ops.cast(i, "int32")
+        indices = ops.reshape(numbers + i * copies, (-1,))
+        values = term(
+            several._replace(seed=rows.seed * 1000003 + i + 1),
+            ops.minimum(indices, count - 1),
+        )
+        if count % copies:
+            values = [_only_where(indices < count, v) for v in values]
+        return [s + _sum_of_copies(v, copies, s) for s, v in zip(sums, values)]
+
+    passes = math.ceil(count / copies)
+    if passes == 1:
+        return add(0, zeros)
+    return ops.fori_loop(0, passes, add, zeros)
+
+
+def _numbers(feature, copies):
+    """The numbers of each row's copies, `(rows, copies)`."""
+    zeros = _flat(ops.zeros_like(feature, dtype="int32"))[:, :1]
+    return zeros + ops.arange(copies, dtype="int32")
+
+
+def _repeated(rows, copies, repeats_baselines):
     """Each row as many times, one after the other.
 
     So are baselines that belong to a row, not those that are for all.
     """
-    if looks == 1:
-        return rows
+    if copies == 1:
+        return rows._replace(copies=1)
 
     def repeat(tensor):
-        return ops.repeat(tensor, looks, axis=0)
+        return ops.repeat(tensor, copies, axis=0)
 
     return Rows(
         inputs=[repeat(t) for t in rows.inputs],
         features=[repeat(t) for t in rows.features],
         baselines=[
-            repeat(t) if own_baselines and t.shape[0] != 1 else t
+            repeat(t) if repeats_baselines and t.shape[0] != 1 else t
             for t in rows.baselines
         ],
-        target=None if rows.target is None else repeat(rows.target),
+        target=rows.target if callable(rows.target) else repeat(rows.target),
         seed=rows.seed,
+        copies=1,
         context=[repeat(t) for t in rows.context],
     )
 
 
-def only_where(valid, values):
+def _only_where(valid, values):
     shape = (-1,) + (1,) * (len(values.shape) - 1)
     return ops.where(ops.reshape(valid, shape), values, 0)
 
 
-def sum_of_looks(values, looks, like):
-    if looks == 1:
+def _sum_of_copies(values, copies, like):
+    if copies == 1:
         return values
-    values = ops.reshape(values, (-1, looks, *values.shape[1:]))
+    values = ops.reshape(values, (-1, copies, *values.shape[1:]))
     return ops.reshape(ops.sum(values, axis=1), ops.shape(like))
 
 
@@ -81,3 +114,17 @@ def by_row(values, like):
 def like_features(values, rows):
     """Values with one row for all, repeated for every row."""
     return [v + ops.zeros_like(f) for v, f in zip(values, rows.features)]
+
+
+def sum_over_features(attributions):
+    """Of each row, over all features of all inputs, `(rows,)`."""
+    return sum(ops.sum(_flat(a), axis=1) for a in attributions)
+
+
+def zeros_of_rows(rows):
+    """A zero for each row, `(rows,)`."""
+    return ops.zeros_like(_flat(rows.features[0])[:, 0])
+
+
+def _flat(values):
+    return ops.reshape(values, (ops.shape(values)[0], -1))

@@ -1,20 +1,22 @@
-"""What one pass of a method is given."""
+"""What a method works on in one pass through the model."""
 
 import typing
 
 
 class Rows(typing.NamedTuple):
-    """What one pass through the model takes, a row for each time it looks.
+    """Samples in one pass through the model, some of them several times.
 
     Args:
         inputs: list of the model's inputs, `(rows, ...)`.
-        features: list of floats `(rows, ...)`: what is attributed, inputs or
-            the output of the embedding.
+        features: list of floats `(rows, ...)`, one for each explained input:
+            the input itself or, of ids, the output of their embedding.
         baselines: list of floats like `features`, or with one row for all
             (of several baselines, with a row for each).
-        target: ints `(rows,)`, or `None`.
+        target: ints `(rows,)`, the class that is explained; or the caller's
+            function from the model's outputs to numbers `(rows,)`.
         seed: int tensor, another for each pass.
-        context: list of tensors `(rows, ...)` of the method's own.
+        copies: int, how many rows `Attribution.total` may make of one.
+        context: tensors `(rows, ...)`, what a method needs beside.
     """
 
     inputs: list
@@ -22,4 +24,5 @@ class Rows(typing.NamedTuple):
     baselines: list
     target: typing.Any
     seed: typing.Any
-    context: list
+    copies: int = 1
+    context: typing.Sequence = ()

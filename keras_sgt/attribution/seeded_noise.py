@@ -1,3 +1,5 @@
+"""Random numbers for passes that run in a loop."""
+
 import keras
 from keras import ops
 
@@ -15,33 +17,35 @@ class Noise:
     def __init__(self, seed):
         self.generator = keras.random.SeedGenerator(seed)
 
-    def normal(self, like, place, part=0):
+    def normal(self, like, place, draw=0):
         """Standard normal numbers shaped like a tensor.
 
         Args:
             like: tensor.
             place: int tensor, another for other numbers.
-            part: int below 8, for several draws at one place.
+            draw: int, to tell several draws at one place apart.
         """
         return keras.random.normal(
-            ops.shape(like), seed=_At(self.generator, place * 8 + part)
+            ops.shape(like), seed=_At(self.generator, place, draw)
         )
 
-    def uniform(self, shape, place, part=0):
+    def uniform(self, shape, place, draw=0):
         """Uniform numbers in [0, 1); see `normal`."""
         return keras.random.uniform(
-            shape, seed=_At(self.generator, place * 8 + part)
+            shape, seed=_At(self.generator, place, draw)
         )
 
 
 class _At(keras.random.SeedGenerator):
-    """A generator without a state of its own."""
+    """A generator without a state that changes: the same numbers each time."""
 
-    def __init__(self, generator, place):
+    def __init__(self, generator, place, draw):
         self.generator = generator
-        self.place = place
+        self.place = place * 8 + draw % 8
+        self.shift = draw // 8 * 1000003
 
     def next(self, ordered=True):
         state = self.generator.state
         place = ops.cast(self.place, state.dtype)
-        return state.value + ops.stack([ops.zeros_like(place), place])
+        shift = ops.cast(self.shift, state.dtype)
+        return state.value + ops.stack([shift, place])

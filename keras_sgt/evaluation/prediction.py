@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_sgt import checks
+from keras_sgt.introspection.logits import are_probabilities
 
 _CLASSES = (
     "The model has to give one output for each class, `(samples, classes)`, "
@@ -34,8 +35,8 @@ def probabilities(model, x, batch_size, from_logits):
 
 def distributions(name, outputs):
     """`outputs`, checked to be the probabilities of exclusive classes."""
-    sums = outputs.sum(-1)
-    if outputs.min() < -1e-6 or abs(sums - 1).max() > 1e-2:
+    if not are_probabilities(outputs):
+        sums = outputs.sum(-1)
         raise ValueError(
             f"{name} have to be probabilities of exclusive classes, which sum "
             f"to 1. Received: values from {outputs.min():.4g} to "

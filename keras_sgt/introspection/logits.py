@@ -66,6 +66,23 @@ def ends_in_logits(model):
     return True if linear else None
 
 
+def are_probabilities(outputs):
+    """Whether numbers are the probabilities of exclusive classes.
+
+    Args:
+        outputs: NumPy array `(samples, classes)`; a single column holds the
+            probabilities of class 1.
+
+    Returns:
+        bool.
+    """
+    outputs = outputs.astype("float64")
+    if outputs.min() < -1e-6 or outputs.max() > 1 + 1e-3:
+        return False
+    single = outputs.shape[-1] == 1
+    return single or bool(abs(outputs.sum(-1) - 1).max() <= 1e-2)
+
+
 def _last_layer(model):
     """The layer that makes the only output, or `None` if none can be named."""
     if isinstance(model, keras.Sequential):

@@ -7,16 +7,12 @@ from keras import ops
 from keras.layers import Embedding
 
 from keras_sgt.introspection import embeddings
-from keras_sgt.introspection.layers import all_layers
 from keras_sgt.introspection.nests import leaf_paths
 from keras_sgt.masking import gradients, selection
 from keras_sgt.masking import replacement as replacements
 from keras_sgt.masking.base import Masking
 from keras_sgt.masking.feature_masking import RANKINGS
 from keras_sgt.masking.padding import check_padding_mask, padding_mask
-
-# What KerasHub calls the embedding of the tokens in each of its backbones.
-_OF_KERAS_HUB = "token_embedding"
 
 
 @keras.saving.register_keras_serializable(package="keras_sgt")
@@ -307,10 +303,7 @@ class TokenMasking(Masking):
 
     def embedding(self, model):
         """The layer that embeds the token ids."""
-        layer = self.layer
-        if layer is None and _has_layer(model, _OF_KERAS_HUB):
-            layer = _OF_KERAS_HUB
-        return embeddings.find(model, layer, "TokenMasking")
+        return embeddings.find(model, self.layer, "TokenMasking")
 
     def get_config(self):
         return {
@@ -325,11 +318,6 @@ class TokenMasking(Masking):
             "pooling": self.pooling,
             "inputs": self.inputs,
         }
-
-
-def _has_layer(model, name):
-    layers = all_layers(model, include_self=False)
-    return sum(layer.name == name for layer in layers) == 1
 
 
 def _checked_ids(ids):

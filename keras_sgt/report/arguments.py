@@ -7,7 +7,11 @@ import numpy as np
 
 from keras_sgt import checks
 from keras_sgt.evaluation import prediction
-from keras_sgt.introspection.logits import ends_in_logits, inner
+from keras_sgt.introspection.logits import (
+    are_probabilities,
+    ends_in_logits,
+    inner,
+)
 from keras_sgt.report.measures import DOMAINS, with_rationale
 
 
@@ -73,16 +77,7 @@ def arrays(x, y, domain="auto"):
 
 def classes_of(y, samples):
     """Class numbers `(samples,)`, from class numbers or one-hot rows."""
-    rows = np.asarray(y)
-    if rows.ndim == 2 and rows.shape[1] > 1:
-        single = (rows == 1).sum(1) == 1
-        if not (single & ((rows != 0).sum(1) == 1)).all():
-            raise ValueError(
-                "`y` has to hold one class for each sample: a number, or a "
-                "one-hot row. Received: rows with several classes, none, or "
-                f"shares, y of shape {rows.shape}"
-            )
-    return checks.labels("y", y, samples)
+    return checks.classes("y", y, samples)
 
 
 def true_features(truth, x, domain):
@@ -171,11 +166,7 @@ def gives_logits(from_logits, models, x, batch_size):
 
 def _look_like_logits(model, x, batch_size):
     outputs = np.asarray(model.predict(x, batch_size, verbose=0), "float64")
-    outputs = outputs.reshape(len(outputs), -1)
-    if outputs.min() < 0 or outputs.max() > 1 + 1e-3:
-        return True
-    several = outputs.shape[1] > 1
-    return bool(several and abs(outputs.sum(1) - 1).max() > 1e-2)
+    return not are_probabilities(outputs.reshape(len(outputs), -1))
 
 
 def class_count(models, y):

@@ -196,6 +196,11 @@ class TestTargets:
             method(x[:9]), method(x[:9], predicted), rtol=1e-5
         )
 
+    def test_one_hot_rows_and_columns(self):
+        method = Gradient(linear(WEIGHTS))
+        for target in (np.eye(3)[TARGET], TARGET[:, None], TARGET.astype("f4")):
+            np.testing.assert_array_equal(method(X, target), method(X, TARGET))
+
     def test_a_callable(self):
         found = Gradient(linear(WEIGHTS))(X, lambda y: y[:, 0] - 2 * y[:, 2])
         expected = WEIGHTS[:, 0] - 2 * WEIGHTS[:, 2]
@@ -452,18 +457,21 @@ class TestText:
             "token_ids": np.array([[4, 5, 0]]),
             "segment_ids": np.array([[0, 1, 1]]),
         }
-        with pytest.raises(ValueError, match=r"pass `.*layer=.*embedding"):
-            Gradient(model)(x)
         name = next(
             x.name for x in model.layers if x.name.startswith("embedding")
         )
-        found = Gradient(model, layer=name)(x, 0)
         kernel = model.get_weights()[-2][:, 0].sum()
-        np.testing.assert_allclose(
-            found["token_ids"], [[kernel, kernel, 0]], rtol=1e-4
-        )
-        assert not found["segment_ids"].any()
-        assert not found["padding_mask"].any()
+        for layer, explained in (
+            (None, {"token_ids", "segment_ids"}),
+            (name, {"token_ids"}),
+            ("kinds", {"segment_ids"}),
+        ):
+            found = Gradient(model, layer=layer)(x, 0)
+            for key, values in found.items():
+                share = kernel if key in explained else 0
+                np.testing.assert_allclose(
+                    values, [[share, share, 0]], rtol=1e-4, err_msg=key
+                )
 
 
 class TestDeepLIFT:
@@ -920,7 +928,7 @@ class TestBadInput:
             (3, "from 0 to 2"),
             (-1, "from 0 to 2"),
             ([0, 1], "each of the 7 samples"),
-            (np.eye(3)[TARGET], "argmax"),
+            (np.eye(3)[TARGET] / 2, "one-hot row"),
             (1.5, "integers"),
         ],
     )

@@ -13,6 +13,7 @@ class Ablation(Attribution):
     """
 
     baseline_kind = "one"
+    needs_gradient = False
     whole_tokens = True  # a token is left out whole
 
     def __init__(self, model, baselines=0.0, **options):

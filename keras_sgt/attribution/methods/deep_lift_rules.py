@@ -1,4 +1,4 @@
-"""DeepLIFT's rescale rule: layers whose gradient is Δoutput / Δinput.
+"""DeepLIFT's rescale rule: functions whose gradient is Δoutput / Δinput.
 
 A model runs twice. On the baselines, the treated layers record what goes in
 and what comes out. On the inputs, each of them gives the same values as ever,
@@ -8,15 +8,18 @@ own gradient of the whole model is the product of multipliers.
 
 import contextlib
 import functools
+import typing
 
 import keras
 from keras import layers, ops
 
+from keras_sgt.introspection import operations
 from keras_sgt.introspection.layers import (
     all_layers,
-    between_layers,
     is_of_keras,
+    own_attribute,
 )
+from keras_sgt.introspection.logits import inner
 from keras_sgt.introspection.patching import replaced
 
 _EPSILON = 1e-10  # below it, Δinput counts as none; Captum's
@@ -50,80 +53,99 @@ _MAX_POOLING = (
     layers.MaxPooling2D,
     layers.MaxPooling3D,
 )
-# Functions of several values at once, such as products, or of another library:
-# there is no rule for one input at a time.
+# Functions of several values at once, such as products, that hold layers: a
+# rule inside of them would be for nothing.
 _WITHOUT_RULE = (
-    layers.AdditiveAttention,
-    layers.Attention,
     layers.Bidirectional,
-    layers.Dot,
-    layers.FlaxLayer,
-    layers.GroupNormalization,
-    layers.GroupQueryAttention,
-    layers.JaxLayer,
-    layers.LayerNormalization,
-    layers.Maximum,
-    layers.MelSpectrogram,
-    layers.Minimum,
     layers.MultiHeadAttention,
-    layers.Multiply,
-    layers.RMSNormalization,
+    layers.GroupQueryAttention,
     layers.RNN,
-    layers.STFTSpectrogram,
-    layers.TFSMLayer,
     layers.TimeDistributed,
-    layers.TorchModuleWrapper,
-    layers.UnitNormalization,
+)
+# In inference linear in what they take, or of ids, which have no gradient.
+_LINEAR_BEGIN = (
+    *("AdaptiveAveragePooling", "AveragePooling", "Conv", "Cropping"),
+    *("Dense", "Depthwise", "GlobalAveragePooling", "Random", "Separable"),
+    *("SpatialDropout", "UpSampling", "ZeroPadding"),
+)
+_LINEAR_NAMES = (
+    *("Activation", "ActivityRegularization", "Add", "AlphaDropout", "AugMix"),
+    *("Average", "BatchNormalization", "CategoryEncoding", "CenterCrop"),
+    *("Concatenate", "CutMix", "Dropout", "EinsumDense", "Flatten"),
+    *("GaussianDropout", "GaussianNoise", "HashedCrossing", "Hashing"),
+    *("Identity", "InputLayer", "IntegerLookup", "MixUp", "Normalization"),
+    *("Permute", "RandAugment", "RepeatVector", "Rescaling", "Reshape"),
+    *("Resizing", "StringLookup", "Subtract", "TextVectorization"),
+)
+_LINEAR = tuple(
+    getattr(layers, name)
+    for name in dir(layers)
+    if name.startswith(_LINEAR_BEGIN) or name in _LINEAR_NAMES
+)
+_NOT_ELEMENTWISE = tuple(
+    getattr(keras.activations, name)
+    for name in ("glu", "log_softmax", "sparsemax")
+    if hasattr(keras.activations, name)
 )
 
 
-# Of the operations in functional models, those that need no rule.
-_LINEAR = (
-    *("Add", "Subtract", "Negative", "Sum", "Mean", "Concatenate", "Stack"),
-    *("Reshape", "Transpose", "Squeeze", "ExpandDims", "GetItem", "Pad"),
-    *("Cast", "Flip", "Roll", "BroadcastTo", "Repeat"),
-)
+class _Rule(typing.NamedTuple):
+    """What is changed for the rule.
+
+    Args:
+        owner: the layer or operation.
+        attribute: the name of its function.
+        argument: which argument of that function varies, by position or name.
+        rescaled: function of the function of that argument, the argument, and
+            both argument and output for the baseline.
+    """
+
+    owner: keras.Operation
+    attribute: str
+    argument: int | str
+    rescaled: typing.Callable
 
 
 class Rescale:
-    """The rescale rule on the layers of a model.
+    """The rescale rule on the layers and operations of a model.
 
     Args:
         model: `keras.Model`.
 
     Attributes:
         without_rule: names of the layers and operations that the plain
-            gradient goes through although they are not linear.
+            gradient goes through although they are not linear, or may not be.
     """
 
     def __init__(self, model):
-        flat = all_layers(model, include_self=False)
-        self.untreated = [x for x in flat if isinstance(x, _WITHOUT_RULE)]
+        flat = _layers(model)
+        closed = [x for x in flat if isinstance(x, _WITHOUT_RULE)]
         inside = {
             id(x)
-            for layer in self.untreated
+            for layer in closed
             for x in all_layers(layer, include_self=False)
         }
-        self.untreated = [x for x in self.untreated if id(x) not in inside]
+        seen = [x for x in flat if id(x) not in inside]
+        between = operations.all_between_layers([inner(model), *seen])
         self._rules = [
-            (layer, *rule)
-            for layer in flat
-            if id(layer) not in inside and (rule := _rule(layer))
+            rule for x in seen if x not in closed and (rule := _of_layer(x))
         ]
-        others = [x for x in flat if id(x) not in inside and _is_unknown(x)]
+        self._rules += [r for x in between if (r := _of_operation(x))]
+        treated = {id(rule.owner) for rule in self._rules}
         self.without_rule = [
             f"{x.name} ({type(x).__name__})"
-            for x in [*self.untreated, *others, *_operations([model, *flat])]
+            for x in [*seen, *between]
+            if id(x) not in treated and not _is_linear(x)
         ]
 
     def recording(self, records):
-        """A context in which what the layers do is appended to a list."""
+        """A context in which what the rules are for is appended to a list."""
 
         def record(function, rule):
             @functools.wraps(function)
-            def recorded(x, *args, **kwargs):
-                output = function(x, *args, **kwargs)
-                records.append((x, output))
+            def recorded(*args, **kwargs):
+                output = function(*args, **kwargs)
+                records.append((_of(rule.argument, args, kwargs), output))
                 return output
 
             return recorded
@@ -131,19 +153,21 @@ class Rescale:
         return self._changed(record)
 
     def applied(self, records):
-        """A context in which the gradients of layers are multipliers.
+        """A context in which gradients are multipliers.
 
         Args:
-            records: list of what the layers did for the baselines: a row for
-                each row of the inputs, or one for all.
+            records: list of what went in and came out for the baselines: a row
+                for each row of the inputs, or one for all.
         """
         remaining = iter(records)
 
         def rescale(function, rule):
             @functools.wraps(function)
-            def rescaled(x, *args, **kwargs):
-                return rule(
-                    lambda x: function(x, *args, **kwargs), x, *next(remaining)
+            def rescaled(*args, **kwargs):
+                return rule.rescaled(
+                    lambda x: _with(rule.argument, x, function, args, kwargs),
+                    _of(rule.argument, args, kwargs),
+                    *next(remaining),
                 )
 
             return rescaled
@@ -152,49 +176,91 @@ class Rescale:
 
     def _changed(self, change):
         stack = contextlib.ExitStack()
-        for layer, attribute, rule in self._rules:
+        for rule in self._rules:
             stack.enter_context(
-                replaced(layer, attribute, lambda f, rule=rule: change(f, rule))
+                replaced(
+                    rule.owner,
+                    rule.attribute,
+                    lambda f, rule=rule: change(f, rule),
+                )
             )
         return stack
 
 
-def _is_unknown(layer):
-    """Whether a layer may do anything, such as one of the user's own.
-
-    What holds layers is left out: they are seen by themselves.
-    """
-    own = not is_of_keras(type(layer))
-    holds = all_layers(layer, include_self=False)
-    return not holds and (own or isinstance(layer, layers.Lambda))
+def _of(argument, args, kwargs):
+    if isinstance(argument, str):
+        return kwargs[argument]
+    return args[argument] if args else next(iter(kwargs.values()))
 
 
-def _operations(models):
-    """Those between the layers of functional models that are not linear."""
-    return [
-        operation
-        for model in models
-        if isinstance(model, keras.Model)
-        for operation in between_layers(model) or ()
-        if type(operation).__name__ not in _LINEAR
-    ]
+def _with(argument, value, function, args, kwargs):
+    """The function, with another value of one argument."""
+    if isinstance(argument, str):
+        return function(*args, **{**kwargs, argument: value})
+    if not args:
+        first = next(iter(kwargs))
+        return function(**{**kwargs, first: value})
+    return function(*args[:argument], value, *args[argument + 1 :], **kwargs)
 
 
-def _rule(layer):
-    """The attribute of a layer that is changed, and the rule, if any."""
+def _layers(model):
+    """The layers that the outputs come from: a guided model masks, too."""
+    flat = all_layers(inner(model), include_self=False)
+    masking = getattr(model, "masking", None)
+    if not isinstance(masking, keras.Layer):
+        return flat
+    masks = {id(x) for x in all_layers(masking)}
+    return [x for x in flat if id(x) not in masks]
+
+
+def _is_linear(thing):
+    """Whether the plain gradient is right, or what is inside is looked at."""
+    if isinstance(thing, _WITHOUT_RULE):
+        return False
+    if not isinstance(thing, keras.Layer):
+        return operations.kind(thing) == operations.LINEAR
+    if all_layers(thing, include_self=False) or isinstance(thing, keras.Model):
+        return True
+    if isinstance(thing, layers.Embedding):
+        return True  # also of others: what it takes has no gradient
+    if not is_of_keras(type(thing)) or not isinstance(thing, _LINEAR):
+        return False
+    activation = own_attribute(thing, "activation")
+    return activation in (None, keras.activations.linear)
+
+
+def _of_layer(layer):
+    """The rule of a layer, if it has one."""
     if isinstance(layer, _MAX_POOLING):
-        return "call", _max_pooling
+        return _Rule(layer, "call", 0, _max_pooling)
     if isinstance(layer, _ELEMENTWISE):
-        return "call", _elementwise
+        return _Rule(layer, "call", 0, _elementwise)
     if isinstance(layer, layers.Softmax):
-        return "call", functools.partial(_softmax, axis=layer.axis)
+        rule = functools.partial(_softmax, axis=layer.axis)
+        return _Rule(layer, "call", 0, rule)
     if isinstance(layer, _WITH_ACTIVATION):
         activation = layer.activation
         if activation in (keras.activations.softmax, ops.softmax):
-            return "activation", _softmax
-        if activation not in (None, keras.activations.linear):
-            return "activation", _elementwise
+            return _Rule(layer, "activation", 0, _softmax)
+        plain = (None, keras.activations.linear, *_NOT_ELEMENTWISE)
+        if activation not in plain:
+            return _Rule(layer, "activation", 0, _elementwise)
     return None
+
+
+def _of_operation(operation):
+    """The rule of an operation, if it has one."""
+    rule = {
+        operations.ELEMENTWISE: _elementwise,
+        operations.MAXIMUM: _max_pooling,
+        operations.SOFTMAX: _softmax,
+    }.get(operations.kind(operation))
+    if rule is None:
+        return None
+    if rule is _softmax:
+        rule = functools.partial(_softmax, axis=operation.axis)
+    argument = operations.variable_argument(operation)
+    return _Rule(operation, "call", argument, rule)
 
 
 def _elementwise(function, x, x0, y0):

@@ -1,6 +1,7 @@
 from keras import ops
 
 from keras_sgt.attribution.methods.deep_lift import DeepLIFT
+from keras_sgt.attribution.passes import zeros_of_rows
 
 
 class DeepSHAP(DeepLIFT):
@@ -35,15 +36,25 @@ class DeepSHAP(DeepLIFT):
     def __init__(self, model, baselines, **options):
         super().__init__(model, baselines, **options)
 
-    def attribute(self, rows):
+    def compared(self, rows):
         baselines = rows.baselines
         several = baselines[0].shape[0]
+        one_copy = min(rows.copies, several) == 1
+        number = len(rows.features)
 
         def term(rows, i):
             # In passes with one row for each sample, one baseline is for all.
-            i = i[:1] if self._looks == 1 else i
+            i = i[:1] if one_copy else i
             chosen = [ops.take(b, i, axis=0) for b in baselines]
-            return self._differences(rows, chosen)
+            by_input, contributions, score = self.differences(rows, chosen)
+            if self.multiply_by_inputs:  # both are the same
+                by_input = []
+            return [*by_input, *contributions, score]
 
+        lists = 1 if self.multiply_by_inputs else 2
+        zeros = [ops.zeros_like(f) for f in rows.features] * lists
+        zeros.append(zeros_of_rows(rows))
         without = rows._replace(baselines=[])
-        return [s / several for s in self.total(term, several, without)]
+        sums = self.total(term, several, without, zeros)
+        means = [s / several for s in sums]
+        return means[:number], means[-1 - number : -1], means[-1]

@@ -1,7 +1,7 @@
 import numpy as np
 from keras import ops
 
-from keras_sgt.attribution.baselines import of_each
+from keras_sgt.attribution.baselines import for_each_input
 from keras_sgt.attribution.methods.ablating import Ablation
 
 
@@ -46,23 +46,23 @@ class FeatureAblation(Ablation):
         return self._number
 
     def masks(self, rows, i):
-        found = []
+        masks = []
         for groups, feature in zip(self._groups, rows.features):
             axes = len(feature.shape)
             groups = groups.reshape(
                 1, *groups.shape, *(1,) * (axes - 1 - groups.ndim)
             )
             wanted = ops.reshape(i, (-1,) + (1,) * (axes - 1))
-            found.append(ops.equal(ops.convert_to_tensor(groups), wanted))
-        return found
+            masks.append(ops.equal(ops.convert_to_tensor(groups), wanted))
+        return masks
 
-    def _prepare(self, x, flat):
+    def prepare(self, x, flat):
         """Numbers the groups of all features from 0 on."""
-        given = of_each("feature_mask", self.feature_mask, x)
+        masks = for_each_input("feature_mask", self.feature_mask, x)
         groups, start = [], 0
         for position in self.explained.positions:
             shape = flat[position].shape[1:]
-            numbers = _numbered(given[position], shape)
+            numbers = _numbered(masks[position], shape)
             groups.append((numbers + start).astype("int32"))
             start += int(numbers.max()) + 1
         self._groups, self._number = groups, start

@@ -23,8 +23,8 @@ class GradCAM(Attribution):
 
     The channels of the layer's output, weighed by the mean over places of
     their gradient, summed, and enlarged to the size of the input. The maps
-    have only the layer's resolution; all channels of a pixel are given the
-    same value.
+    have only the layer's resolution; all channels of a pixel get the same
+    value.
 
     Args:
         model: `keras.Model` with weights, for one input
@@ -62,30 +62,15 @@ class GradCAM(Attribution):
     (2, 8, 8, 1)
     """
 
+    needs_gradient = False  # of the inputs
+
     def __init__(self, model, conv_layer=None, relu=True, **options):
         super().__init__(model, **options)
         if isinstance(conv_layer, keras.Layer):
             conv_layer = conv_layer.name
         self.conv_layer = conv_layer
         self.relu = relu
-        found = [
-            x
-            for x in all_layers(model, include_self=False)
-            if (
-                isinstance(x, _CONVOLUTIONS)
-                if conv_layer is None
-                else x.name == conv_layer
-            )
-        ]
-        if not found or (conv_layer is not None and len(found) > 1):
-            names = [x.name for x in all_layers(model, include_self=False)]
-            raise ValueError(
-                "`conv_layer` has to be a layer of the model with an output "
-                "for each place, or its name (by default, the last "
-                f"convolution). The layers: {names}. Received: "
-                f"conv_layer={conv_layer!r}"
-            )
-        self._candidates = found
+        self._candidates = _candidates(model, conv_layer)
 
     def attribute(self, rows):
         outputs = []
@@ -109,11 +94,11 @@ class GradCAM(Attribution):
         gradient = backend.input_gradients(score, activations)
         places = tuple(range(1, len(activations.shape) - 1))
         weights = ops.mean(gradient, axis=places, keepdims=True)
-        found = ops.sum(weights * activations, axis=-1, keepdims=True)
-        found = ops.relu(found) if self.relu else found
-        return [_enlarged(found, rows.features[0])]
+        places = ops.sum(weights * activations, axis=-1, keepdims=True)
+        places = ops.relu(places) if self.relu else places
+        return [_enlarged(places, rows.features[0])]
 
-    def _prepare(self, x, flat):
+    def prepare(self, x, flat):
         shapes = [a.shape for a in flat]
         if len(shapes) != 1 or len(shapes[0]) not in (3, 4):
             raise ValueError(
@@ -121,6 +106,23 @@ class GradCAM(Attribution):
                 "channels)` or `(samples, steps, channels)`. Received: inputs "
                 f"of shapes {shapes}"
             )
+
+
+def _candidates(model, conv_layer):
+    """The layer of that name, or all convolutions."""
+    layers = all_layers(model, include_self=False)
+    if conv_layer is None:
+        candidates = [x for x in layers if isinstance(x, _CONVOLUTIONS)]
+    else:
+        candidates = [x for x in layers if x.name == conv_layer]
+    if not candidates or (conv_layer is not None and len(candidates) > 1):
+        raise ValueError(
+            "`conv_layer` has to be a layer of the model with an output for "
+            "each place, or its name (by default, the last convolution). The "
+            f"layers: {[x.name for x in layers]}. Received: "
+            f"conv_layer={conv_layer!r}"
+        )
+    return candidates
 
 
 def _recorded(layer, outputs):

@@ -9,7 +9,7 @@ from keras_sgt.attribution.methods.ablating import Ablation
 class Occlusion(Ablation):
     """What the score loses when a window that slides over the input is covered.
 
-    Each feature is given the mean over the windows that cover it.
+    Each feature gets the mean over the windows that cover it.
 
     Args:
         model: `keras.Model` with weights, and one input that is explained.
@@ -68,12 +68,12 @@ class Occlusion(Ablation):
             mask = ops.logical_and(mask, inside)
         return [mask]
 
-    def _prepare(self, x, flat):
+    def prepare(self, x, flat):
         if len(self.explained.positions) != 1:
             raise ValueError(
                 "`Occlusion` slides over one input; this model has "
-                f"{len(self.explained.positions)} that can be explained. Use "
-                "`FeatureAblation(feature_mask=...)`."
+                f"{len(self.explained.positions)} that can be explained. Name "
+                "one by `inputs=`, or use `FeatureAblation(feature_mask=...)`."
             )
         shape = flat[self.explained.positions[0]].shape[1:]
         sizes = _per_axis(
@@ -87,9 +87,9 @@ class Occlusion(Ablation):
         self._windows = list(zip(sizes, strides, self._grid, shape))
 
 
-def _per_axis(name, given, shape):
-    single = isinstance(given, numbers.Integral)
-    values = (given,) if single else tuple(given)
+def _per_axis(name, setting, shape):
+    single = isinstance(setting, numbers.Integral)
+    values = (setting,) if single else tuple(setting)
     if name == "strides" and len(values) == 1:
         values = [min(values[0], length) for length in shape]
     values_fit = len(values) == len(shape) and all(
@@ -99,6 +99,6 @@ def _per_axis(name, given, shape):
     if not values_fit:
         raise ValueError(
             f"`{name}` has to hold an integer for each axis of a sample, from "
-            f"1 to its length, {shape}. Received: {name}={given!r}"
+            f"1 to its length, {shape}. Received: {name}={setting!r}"
         )
     return values

@@ -38,11 +38,10 @@ class PermutedFeatures(Wrapper):
         super().__init__(method)
         self.seed = np.random.default_rng(seed).integers(2**31)
 
-    def _prepare(self, x, flat):
-        super()._prepare(x, flat)
+    def prepare(self, x, flat):
+        super().prepare(x, flat)
         shapes = [flat[i].shape for i in self.explained.positions]
-        text = self.explained.embedded is not None
-        if text or any(shape[-1] == 1 for shape in shapes):
+        if self.explained.embedded or any(shape[-1] == 1 for shape in shapes):
             raise ValueError(
                 "`PermutedFeatures` changes the order of the last axis, which "
                 "says nothing where it has length 1, nor of token ids. Use "
@@ -51,7 +50,7 @@ class PermutedFeatures(Wrapper):
 
     def attribute(self, rows):
         rng = np.random.default_rng(self.seed)
-        found = self.method.attribute(rows)
         return [
-            ops.take(f, rng.permutation(f.shape[-1]), axis=-1) for f in found
+            ops.take(a, rng.permutation(a.shape[-1]), axis=-1)
+            for a in self.method.attribute(rows)
         ]

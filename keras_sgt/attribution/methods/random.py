@@ -25,6 +25,7 @@ class Random(Attribution):
     (5, 2)
     """
 
+    needs_gradient = False
     whole_tokens = True  # a sum over the embedding would not be uniform
 
     def __init__(self, model, seed=None, **options):
@@ -33,6 +34,6 @@ class Random(Attribution):
 
     def attribute(self, rows):
         return [
-            self.noise.uniform(ops.shape(f), rows.seed, part)
-            for part, f in enumerate(rows.features)
+            self.noise.uniform(ops.shape(f), rows.seed, i)
+            for i, f in enumerate(rows.features)
         ]

@@ -66,42 +66,56 @@ class SmoothGrad(Wrapper):
         self.stdevs = stdevs
         self.noise = Noise(seed)
 
+    def prepare(self, x, flat):
+        super().prepare(x, flat)
+        whole = [
+            flat[i].dtype.name
+            for i in self.explained.positions
+            if flat[i].dtype.kind != "f" and i not in self.explained.embedded
+        ]
+        if whole:
+            raise ValueError(
+                "`SmoothGrad` adds noise, which integers and bools cannot "
+                "take. Pass floats, or name those inputs that are floats by "
+                f"`inputs=`. Received: inputs of dtype {whole}"
+            )
+
     def attribute(self, rows):
-        number, given = len(rows.features), self.stdevs
+        number = len(rows.features)
         stdevs = []
-        if given is None:
+        if self.stdevs is None:
             stdevs = [_share_of_range(f) for f in rows.features]
         # A variance is taken around the clean map: squares of large values
         # that hardly differ would cancel.
         clean = self.method.attribute(rows) if self.nt_type == "vargrad" else []
         rows = rows._replace(context=[*stdevs, *clean])
-
-        def term(rows, i):
-            stdevs = [given] * number
-            clean = rows.context
-            if given is None:
-                stdevs, clean = rows.context[:number], rows.context[number:]
-            noisy = [
-                f + s * self.noise.normal(f, rows.seed, part)
-                for part, (f, s) in enumerate(zip(rows.features, stdevs))
-            ]
-            found = self.method.attribute(rows._replace(features=noisy))
-            if self.nt_type == "smoothgrad":
-                return found
-            if clean:
-                found = [f - c for f, c in zip(found, clean)]
-            return found + [ops.square(f) for f in found]
-
         zeros = [ops.zeros_like(f) for f in rows.features]
         if self.nt_type != "smoothgrad":
             zeros = zeros + zeros
-        sums = self.total(term, self.nt_samples, rows, zeros)
+        sums = self.total(self._term, self.nt_samples, rows, zeros)
         means = [s / self.nt_samples for s in sums]
         mean, squares = means[:number], means[number:]
         if self.nt_type == "vargrad":
             pairs = zip(squares, mean)
             return [ops.maximum(s - ops.square(m), 0) for s, m in pairs]
         return squares or mean
+
+    def _term(self, rows, i):
+        """The map of one noisy copy, and its square."""
+        number = len(rows.features)
+        stdevs, clean = [self.stdevs] * number, rows.context
+        if self.stdevs is None:
+            stdevs, clean = rows.context[:number], rows.context[number:]
+        noisy = [
+            f + s * self.noise.normal(f, rows.seed, j)
+            for j, (f, s) in enumerate(zip(rows.features, stdevs))
+        ]
+        maps = self.method.attribute(rows._replace(features=noisy))
+        if self.nt_type == "smoothgrad":
+            return maps
+        if clean:
+            maps = [m - c for m, c in zip(maps, clean)]
+        return maps + [ops.square(m) for m in maps]
 
 
 def _share_of_range(features):

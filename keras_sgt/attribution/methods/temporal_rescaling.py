@@ -56,8 +56,8 @@ class TemporalRescaling(Wrapper):
         self.mask_value = mask_value
         self.quantile = quantile
 
-    def _prepare(self, x, flat):
-        super()._prepare(x, flat)
+    def prepare(self, x, flat):
+        super().prepare(x, flat)
         positions = self.explained.positions
         shapes = [flat[i].shape for i in positions]
         if len(shapes) != 1 or len(shapes[0]) != 3:
@@ -69,40 +69,46 @@ class TemporalRescaling(Wrapper):
     def attribute(self, rows):
         (x,) = rows.features
         steps, features = x.shape[1:]
-        (clean,) = self.method.attribute(rows)
-        rows = rows._replace(context=[clean])
-
-        def change(rows, masked):
-            """How much the attributions change without some values."""
-            (x,), (clean,) = rows.features, rows.context[:1]
-            x = ops.where(masked, self.mask_value, x)
-            (found,) = self.method.attribute(rows._replace(features=[x]))
-            return ops.sum(ops.abs(clean - found), axis=(1, 2))
-
-        def of_step(rows, i):
-            step = ops.one_hot(i, steps)
-            return [by_row(change(rows, step[:, :, None] > 0), step) * step]
-
-        (time,) = self.total(of_step, steps, rows, [ops.zeros_like(x[:, :, 0])])
-        time = _scaled(time, axis=1)
-        above = steps - 1 - math.floor(self.quantile * (steps - 1))
-        order = ops.cast(ops.argsort(-time, axis=1), "int32")
-
-        def of_feature(rows, i):
-            step = ops.take_along_axis(
-                rows.context[1], (i // features)[:, None], axis=1
-            )
-            step = ops.one_hot(step[:, 0], steps)[:, :, None]
-            cell = step * ops.one_hot(i % features, features)[:, None, :]
-            return [by_row(change(rows, cell > 0), cell) * cell]
-
-        rows = rows._replace(context=[clean, order])
-        (cells,) = self.total(of_feature, above * features, rows)
+        rows = rows._replace(context=self.method.attribute(rows))
+        time = self._relevance_of_steps(rows, steps)
+        cells = self._relevance_of_features(rows, time, steps, features)
         # Of steps that tie at the quantile none is above it.
         threshold = ops.quantile(time, self.quantile, axis=1, keepdims=True)
         relevant = (time > threshold)[:, :, None]
         cells = ops.where(relevant, _scaled(cells, axis=2), 0.1)
         return [time[:, :, None] * cells]
+
+    def _relevance_of_steps(self, rows, steps):
+        def term(rows, i):
+            step = ops.one_hot(i, steps)
+            change = self._change(rows, step[:, :, None] > 0)
+            return [by_row(change, step) * step]
+
+        zeros = [ops.zeros_like(rows.features[0][:, :, 0])]
+        return _scaled(self.total(term, steps, rows, zeros)[0], axis=1)
+
+    def _relevance_of_features(self, rows, time, steps, features):
+        """Of the steps that may be above the quantile, the others are 0."""
+        above = steps - 1 - math.floor(self.quantile * (steps - 1))
+        order = ops.cast(ops.argsort(-time, axis=1), "int32")
+
+        def term(rows, i):
+            step = ops.take_along_axis(
+                rows.context[1], (i // features)[:, None], axis=1
+            )
+            step = ops.one_hot(step[:, 0], steps)[:, :, None]
+            cell = step * ops.one_hot(i % features, features)[:, None, :]
+            return [by_row(self._change(rows, cell > 0), cell) * cell]
+
+        rows = rows._replace(context=[*rows.context, order])
+        return self.total(term, above * features, rows)[0]
+
+    def _change(self, rows, masked):
+        """How much the attributions change without some values."""
+        (x,), clean = rows.features, rows.context[0]
+        x = ops.where(masked, self.mask_value, x)
+        (changed,) = self.method.attribute(rows._replace(features=[x]))
+        return ops.sum(ops.abs(clean - changed), axis=(1, 2))
 
 
 def _scaled(values, axis):

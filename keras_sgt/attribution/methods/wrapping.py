@@ -26,7 +26,7 @@ class Wrapper(Attribution):
             )
         self.method = method
         self.pooling = method.pooling
-        self._explain(method.explained)
+        self.explain(method.explained)
 
     @property
     def baseline_kind(self):
@@ -36,12 +36,22 @@ class Wrapper(Attribution):
     def baselines(self):
         return self.method.baselines
 
-    def _pooled(self, found):
-        return self.method._pooled(found)
+    @property
+    def checks_results(self):
+        return self.method.checks_results
 
-    def _prepare(self, x, flat):
-        self.method._prepare(x, flat)
+    def pool(self, attributions):
+        return self.method.pool(attributions)
 
-    def _settle(self, target, looks):
-        super()._settle(target, looks)
-        self.method._settle(target, 1)
+    def prepare(self, x, flat):
+        self.method.prepare(x, flat)
+
+    def results(self, rows):
+        """Also what the method inside computes, where it looks at that."""
+        results = {"attributions": self.pool(self.attribute(rows))}
+        if self.checks_results:
+            results = {**self.method.results(rows), **results}
+        return results
+
+    def check_results(self, results):
+        self.method.check_results(results)
