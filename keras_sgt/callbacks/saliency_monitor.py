@@ -8,7 +8,7 @@ import warnings
 
 import keras
 
-from keras_sgt import attribution, checks, evaluation
+from keras_sgt import attribution, checks, evaluation, files
 from keras_sgt.report import arguments, figures
 
 PICTURES = 8  # of samples, side by side
@@ -132,10 +132,8 @@ class SaliencyMonitor(keras.callbacks.Callback):
             picture = self._picture(maps)
         if self.folder is not None and picture is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            path = self.folder / f"saliency-{epoch + 1:04d}.png"
-            part = path.with_suffix(".part")
-            part.write_bytes(picture)
-            part.replace(path)
+            name = f"saliency-{epoch + 1:04d}.png"
+            files.write(self.folder / name, picture)
         if self._writer is not None:
             self._writer.add_event(_event(epoch, found, picture))
 

@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 
+from keras_sgt import files
 from keras_sgt.report import measures as known_measures
 from keras_sgt.report import summary
 from keras_sgt.report.task import BINS
@@ -351,11 +352,8 @@ def _json_number(value):
 
 
 def _written(text, path):
-    """Text, in a file that is complete or not there."""
+    """Text, in a file if there is a path for one."""
     if path is None:
         return text
-    path = pathlib.Path(path)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    files.write(path, text)
     return None

@@ -589,6 +589,18 @@ result.to_csv({out!r})
         second = keras_sgt.compare(models, x, y, **options)
         assert first.rows == second.rows
 
+    def test_a_file_of_another_is_computed_anew(self, tmp_path):
+        models, x, y, options = compared()
+        options.update(cache=tmp_path, methods=["gradient"], measures=["gini"])
+        first = keras_sgt.compare(models, x, y, **options)
+        names = sorted(tmp_path.glob("*.npz"))
+        np.savez(names[0], weights=x)
+        names[1].write_bytes(names[2].read_bytes())  # of another key
+        with names[3].open("wb") as file:
+            np.save(file, x)
+        second = keras_sgt.compare(models, x, y, **options)
+        assert first.rows == second.rows
+
 
 class TestBadInput:
     @pytest.mark.parametrize(
