@@ -1,6 +1,8 @@
-"""What a comparison is given, checked before the work starts."""
+"""What a comparison is asked, checked once, before the work starts."""
 
+import dataclasses
 import itertools
+import typing
 
 import keras
 import numpy as np
@@ -8,7 +10,127 @@ import numpy as np
 from keras_sgt import checks
 from keras_sgt.evaluation import prediction
 from keras_sgt.introspection.logits import ends_in_logits, inner
+from keras_sgt.report import measures as known_measures
+from keras_sgt.report import verdict
+from keras_sgt.report.data import Data
 from keras_sgt.report.measures import DOMAINS, with_rationale
+from keras_sgt.report.methods import named_methods
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """What things are called, where the tables and pictures name them.
+
+    Args:
+        seeds: list, of each name's models, or `None`.
+        classes: list of str, or `None`.
+        features: list of str, of the columns of a table or the features of
+            series, or `None`.
+        tokens: list of str, or dict from ids to str, or `None`.
+        traditional: str, the model that others are compared with, or `None`.
+        control: str, the model whose guidance was blind, or `None`.
+    """
+
+    seeds: typing.Any = None
+    classes: typing.Any = None
+    features: typing.Any = None
+    tokens: typing.Any = None
+    traditional: str | None = None
+    control: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """All that `compare` was asked, checked.
+
+    Args:
+        models: dict from names to lists of models, one for each seed.
+        logits: dict from names to lists of bools: whether each gives logits.
+        methods: dict from names to functions of a model and `from_logits`.
+        measures: list of names.
+        data: `Data`.
+        names: `Names`.
+        shown: ints, the samples whose maps are kept for pictures.
+        accuracy_tolerance: float.
+        batch_size: int.
+    """
+
+    models: dict
+    logits: dict
+    methods: dict
+    measures: list
+    data: Data
+    names: Names
+    shown: np.ndarray
+    accuracy_tolerance: float
+    batch_size: int
+
+
+def checked(
+    models,
+    x,
+    y,
+    methods,
+    measures,
+    truth,
+    domain,
+    seeds,
+    class_names,
+    feature_names,
+    token_names,
+    from_logits,
+    samples,
+    batch_size,
+    traditional,
+    control,
+    accuracy_tolerance,
+):
+    """The arguments of `compare`, as `Arguments`.
+
+    Raises:
+        ValueError: for what does not exist or does not go together.
+    """
+    models = named_models(models)
+    x, y, domain = arrays(x, y, domain)
+    truth = true_features(truth, x, domain)
+    batch_size = checks.count("batch_size", batch_size)
+    check_names(models, seeds, class_names, feature_names, x, y)
+    traditional = verdict.named("traditional", traditional, models)
+    control = verdict.named("control", control, models)
+    if traditional is not None and traditional == control:
+        raise ValueError(
+            "`traditional` and `control` have to be two models. Received: "
+            f"{traditional!r} for both"
+        )
+    return Arguments(
+        models=models,
+        logits=gives_logits(from_logits, models, x, batch_size),
+        methods=named_methods(methods),
+        measures=known_measures.choose(measures, domain, truth),
+        data=Data(x, y, truth, domain),
+        names=Names(
+            seeds,
+            class_names,
+            feature_names,
+            token_names,
+            traditional,
+            control,
+        ),
+        shown=of_all_classes(y, checks.count("samples", samples)),
+        accuracy_tolerance=checks.number(
+            "accuracy_tolerance", accuracy_tolerance, low_allowed=True
+        ),
+        batch_size=batch_size,
+    )
+
+
+def of_all_classes(y, samples):
+    """The first samples of every class, in turn."""
+    turn = np.empty(len(y), int)
+    for label in np.unique(y):
+        turn[y == label] = np.arange((y == label).sum())
+    order = np.lexsort((np.arange(len(y)), y, turn))
+    return np.sort(order[:samples])
 
 
 def named_models(models):

@@ -1,14 +1,11 @@
 """`compare`: models side by side."""
 
 import keras
-import numpy as np
 
-from keras_sgt import checks
 from keras_sgt.report import arguments
 from keras_sgt.report import measures as known_measures
 from keras_sgt.report.cache import Cache
 from keras_sgt.report.comparison import Comparison
-from keras_sgt.report.methods import named_methods
 from keras_sgt.report.task import Task
 
 
@@ -29,6 +26,9 @@ def compare(
     batch_size=64,
     cache=None,
     verbose=1,
+    traditional=None,
+    control=None,
+    accuracy_tolerance=0.02,
 ):
     """Compares models by accuracy, and by how faithful their maps are.
 
@@ -67,6 +67,15 @@ def compare(
         cache: path of a folder that keeps what is finished: the same call
             goes on where it was interrupted. Defaults to none.
         verbose: 1 for a progress bar. Defaults to 1.
+        traditional: str, the name of the model that was trained
+            traditionally, with which the verdict compares the others.
+            Defaults to the one that is named so: "traditional", "plain", ...
+        control: str, the name of the model whose guidance was blind. Defaults
+            to the one that is named so: "random mask", "control", ...
+        accuracy_tolerance: float, how much accuracy a model may lose for the
+            sake of its maps. One whose loss is greater for sure, by its 95 %
+            interval, is left out of the verdict and of the marks of the best.
+            Defaults to 0.02.
 
     Returns:
         `Comparison`.
@@ -89,77 +98,68 @@ def compare(
     >>> [row["measure"] for row in result.rows]
     ['accuracy', 'accuracy_drop', 'deletion', 'insertion', 'gini']
     """
-    models = arguments.named_models(models)
-    x, y, domain = arguments.arrays(x, y, domain)
-    truth = arguments.true_features(truth, x, domain)
-    task = Task(
-        x=x,
-        y=y,
-        truth=truth,
-        domain=domain,
-        measures=known_measures.choose(measures, domain, truth),
-        shown=_of_all_classes(y, checks.count("samples", samples)),
-        batch_size=checks.count("batch_size", batch_size),
+    asked = arguments.checked(
+        models,
+        x,
+        y,
+        methods,
+        measures,
+        truth,
+        domain,
+        seeds,
+        class_names,
+        feature_names,
+        token_names,
+        from_logits,
+        samples,
+        batch_size,
+        traditional,
+        control,
+        accuracy_tolerance,
     )
-    methods = named_methods(methods)
-    arguments.check_names(models, seeds, class_names, feature_names, x, y)
     return Comparison(
-        parts=_parts(task, models, methods, from_logits, Cache(cache), verbose),
-        x=x[task.shown],
-        y=y[task.shown],
-        truth=None if truth is None else truth[task.shown],
-        domain=domain,
-        shown=task.shown,
-        count=len(x),
-        seeds=seeds,
-        class_names=class_names,
-        feature_names=feature_names,
-        token_names=token_names,
+        parts=_parts(asked, Cache(cache), verbose),
+        data=asked.data.some(asked.shown),
+        names=asked.names,
+        shown=asked.shown,
+        count=len(asked.data.x),
+        chance=known_measures.chance(asked.data.y),
+        accuracy_tolerance=asked.accuracy_tolerance,
     )
 
 
-def _parts(task, models, methods, from_logits, cache, verbose):
+def _parts(asked, cache, verbose):
     """What is found of each model, method (`None`: of no method) and seed."""
-    logits = arguments.gives_logits(
-        from_logits, models, task.x, task.batch_size
-    )
+    task = Task(asked.data, asked.measures, asked.shown, asked.batch_size)
     numbered = [
-        (name, seed, model, logits[name][seed])
-        for name, group in models.items()
+        (name, seed, model, asked.logits[name][seed])
+        for name, group in asked.models.items()
         for seed, model in enumerate(group)
     ]
     # A method that does not go with a model is told before the work starts.
     made = {
-        (name, method, seed): make(model, from_logits=told)
-        for name, seed, model, told in numbered
-        for method, make in methods.items()
+        (name, method, seed): make(model, from_logits=logits)
+        for name, seed, model, logits in numbered
+        for method, make in asked.methods.items()
     }
     bar = keras.utils.Progbar(
-        len(numbered) * (1 + len(methods)), verbose=verbose, unit_name="part"
+        len(numbered) * (1 + len(asked.methods)),
+        verbose=verbose,
+        unit_name="part",
     )
     parts = {}
-    for name, seed, model, told in numbered:
-        key = task.key(model, told)
+    for name, seed, model, logits in numbered:
+        key = task.key(model, logits)
         parts[name, None, seed] = cache.get(
-            [key, "model"],
-            lambda model=model, told=told: task.of_model(model, told),
+            [key, "model"], lambda of=(model, logits): task.of_model(*of)
         )
         bar.add(1)
-        for method in methods:
+        for method in asked.methods:
             # Not kept: it holds a compiled program.
             one = made.pop((name, method, seed))
             parts[name, method, seed] = cache.get(
                 [key, method, task.measures],
-                lambda of=(model, one, told): task.of_method(*of),
+                lambda of=(model, one, logits): task.of_method(*of),
             )
             bar.add(1)
     return parts
-
-
-def _of_all_classes(y, samples):
-    """The first samples of every class, in turn."""
-    turn = np.empty(len(y), int)
-    for label in np.unique(y):
-        turn[y == label] = np.arange((y == label).sum())
-    order = np.lexsort((np.arange(len(y)), y, turn))
-    return np.sort(order[:samples])

@@ -361,7 +361,7 @@ def _picture_of(comparison, model, i, ax):
     x = comparison.x[i]
     names = comparison.feature_names
     if comparison.domain == "text":
-        names = words(x, comparison.token_names)
+        names = words(x, comparison.names.tokens)
     picture(
         comparison.domain,
         x,

@@ -17,21 +17,15 @@ class Given:
 
     Args:
         model: trained classifier.
-        x: inputs, an array.
-        y: classes, ints `(samples,)`.
-        attributions: floats shaped like `x`.
-        truth: bools shaped like `x` or `None`.
-        domain: one of `DOMAINS`.
+        data: `Data` of the arguments: inputs, classes, truth.
+        attributions: floats shaped like the inputs.
         from_logits: whether the model's outputs are logits.
         batch_size: int.
     """
 
     model: typing.Any
-    x: np.ndarray
-    y: np.ndarray
+    data: typing.Any
     attributions: np.ndarray
-    truth: np.ndarray | None
-    domain: str
     from_logits: bool
     batch_size: int
 
@@ -45,6 +39,8 @@ class Entry:
         higher: whether higher is better; `None` where neither is.
         domains: those it is for.
         compute: function from `Given` to `evaluation.Measure`.
+        kind: what it is a measure of; `None` where it judges nothing.
+        meaning: str, a sentence for who does not know it.
         needs_truth: whether it compares with the true features.
     """
 
@@ -52,6 +48,8 @@ class Entry:
     higher: bool | None
     domains: tuple
     compute: typing.Callable
+    kind: str | None
+    meaning: str
     needs_truth: bool = False
 
 
@@ -66,10 +64,10 @@ def _drop(given):
     fill = {"images": "background", "series": "mean", "table": "mean"}
     return evaluation.accuracy_drop(
         given.model,
-        given.x,
-        given.y,
+        given.data.x,
+        given.data.y,
         given.attributions,
-        fill=fill[given.domain],
+        fill=fill[given.data.domain],
         from_logits=given.from_logits,
         batch_size=given.batch_size,
     )
@@ -79,7 +77,7 @@ def _probability(function, fill):
     def compute(given):
         return function(
             given.model,
-            given.x,
+            given.data.x,
             given.attributions,
             fill=fill,
             from_logits=given.from_logits,
@@ -93,7 +91,7 @@ def _tokens(function):
     def compute(given):
         return function(
             given.model,
-            given.x,
+            given.data.x,
             abs(given.attributions),
             from_logits=given.from_logits,
             batch_size=given.batch_size,
@@ -104,7 +102,7 @@ def _tokens(function):
 
 def _located(function):
     def compute(given):
-        return function(given.attributions, given.truth)
+        return function(given.attributions, given.data.truth)
 
     return compute
 
@@ -118,13 +116,13 @@ def with_rationale(truth, ids):
 
 def _auprc(given):
     """Of the texts that have a rationale; the others are left out."""
-    chosen = with_rationale(given.truth, given.x)
+    chosen = with_rationale(given.data.truth, given.data.x)
     found = evaluation.token_auprc(
         abs(given.attributions)[chosen],
-        given.truth[chosen],
-        given.x[chosen] != 0,
+        given.data.truth[chosen],
+        given.data.x[chosen] != 0,
     )
-    per_sample = np.full(len(given.x), np.nan)
+    per_sample = np.full(len(given.data.x), np.nan)
     per_sample[chosen] = found.per_sample
     return results.of_samples(per_sample)
 
@@ -132,7 +130,7 @@ def _auprc(given):
 def _weighted(field):
     def compute(given):
         found = evaluation.weighted_precision_recall(
-            given.attributions, given.truth
+            given.attributions, given.data.truth
         )
         return results.of_samples(getattr(found, field))
 
@@ -141,34 +139,64 @@ def _weighted(field):
 
 _DENSE = ("images", "series", "table")
 
+FAITHFULNESS, LOCALISATION = "faithfulness", "localisation"
+
 MEASURES = {
-    "accuracy_drop": Entry("accuracy-drop area", False, _DENSE, _drop),
+    "accuracy_drop": Entry(
+        "accuracy-drop area",
+        False,
+        _DENSE,
+        _drop,
+        FAITHFULNESS,
+        "The area under the accuracy as the features that a map calls most "
+        "relevant are removed. Lower: accuracy falls sooner, so what the map "
+        "marks is what the model needs.",
+    ),
     "deletion": Entry(
         "deletion area",
         False,
         _DENSE,
         _probability(evaluation.deletion, "mean"),
+        FAITHFULNESS,
+        "The area under the probability of the predicted class as the most "
+        "relevant features are removed. Lower is better.",
     ),
     "insertion": Entry(
         "insertion area",
         True,
         _DENSE,
         _probability(evaluation.insertion, "mean"),
+        FAITHFULNESS,
+        "The area under the probability of the predicted class as the most "
+        "relevant features are put back into an empty input. Higher: few "
+        "features suffice.",
     ),
     "comprehensiveness": Entry(
         "comprehensiveness",
         True,
         ("text",),
         _tokens(evaluation.comprehensiveness),
+        FAITHFULNESS,
+        "How much probability the predicted class loses when the most "
+        "relevant words are deleted. Higher: they were needed.",
     ),
     "sufficiency": Entry(
-        "sufficiency", False, ("text",), _tokens(evaluation.sufficiency)
+        "sufficiency",
+        False,
+        ("text",),
+        _tokens(evaluation.sufficiency),
+        FAITHFULNESS,
+        "How much probability the predicted class loses when only the most "
+        "relevant words are left. Lower: they were enough.",
     ),
     "relevance_mass": Entry(
         "relevance mass on truth",
         True,
         _DENSE,
         _located(evaluation.relevance_mass),
+        LOCALISATION,
+        "The share of a map's relevance that lies on the features that are "
+        "known to matter.",
         needs_truth=True,
     ),
     "pointing_game": Entry(
@@ -176,6 +204,9 @@ MEASURES = {
         True,
         _DENSE,
         _located(evaluation.pointing_game),
+        LOCALISATION,
+        "How often the most relevant feature of a map is one that is known "
+        "to matter.",
         needs_truth=True,
     ),
     "aup": Entry(
@@ -183,6 +214,9 @@ MEASURES = {
         True,
         ("series",),
         _weighted("per_sample"),
+        LOCALISATION,
+        "How much of what a map marks is known to matter, weighted by "
+        "relevance, over all thresholds.",
         needs_truth=True,
     ),
     "aur": Entry(
@@ -190,16 +224,36 @@ MEASURES = {
         True,
         ("series",),
         _weighted("recall_per_sample"),
+        LOCALISATION,
+        "How much of what is known to matter a map marks, weighted by "
+        "relevance, over all thresholds.",
         needs_truth=True,
     ),
     "token_auprc": Entry(
-        "token AUPRC", True, ("text",), _auprc, needs_truth=True
+        "token AUPRC",
+        True,
+        ("text",),
+        _auprc,
+        LOCALISATION,
+        "The area under the precision-recall curve of a text's relevance "
+        "against the words that people marked as the reason.",
+        needs_truth=True,
     ),
     "gini": Entry(
         "sparsity (Gini)",
         None,
         DOMAINS,
         lambda given: evaluation.gini(given.attributions),
+        None,
+        "How few features hold a map's relevance: 0 all alike, towards 1 a "
+        "single one. Neither end is better by itself.",
+    ),
+}
+
+QUALITY = {
+    "accuracy": (
+        "accuracy",
+        "The share of the test samples whose class is predicted.",
     ),
 }
 
@@ -226,13 +280,34 @@ def choose(wanted, domain, truth):
     return list(wanted)
 
 
+def chance(y):
+    """The accuracy of who always says the most frequent class."""
+    return float(np.bincount(y).max() / len(y))
+
+
 def higher(measure):
     """Whether higher is better; `None` where neither is."""
-    return True if measure == "accuracy" else MEASURES[measure].higher
+    return True if measure in QUALITY else MEASURES[measure].higher
+
+
+def kind(measure):
+    """What a measure judges, `"faithfulness"` or the like, or `None`."""
+    return None if measure in QUALITY else MEASURES[measure].kind
+
+
+def title(measure):
+    return (
+        QUALITY[measure][0] if measure in QUALITY else MEASURES[measure].title
+    )
+
+
+def meaning(measure):
+    """A sentence for who does not know the measure."""
+    if measure in QUALITY:
+        return QUALITY[measure][1]
+    return MEASURES[measure].meaning
 
 
 def heading(measure):
     """The title of a measure, with an arrow that points to the better."""
-    title = "accuracy" if measure == "accuracy" else MEASURES[measure].title
-    arrow = {True: " ↑", False: " ↓", None: ""}[higher(measure)]
-    return title + arrow
+    return title(measure) + {True: " ↑", False: " ↓", None: ""}[higher(measure)]

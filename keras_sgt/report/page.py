@@ -90,7 +90,7 @@ def _content(comparison):
         for method in comparison.methods
     }
     inputs = _inputs(comparison, side)
-    names = comparison.class_names
+    names = comparison.names.classes
     classes = max(
         comparison.part(m)["probabilities"].shape[1] for m in comparison.models
     )
@@ -202,7 +202,7 @@ def _inputs(comparison, side):
 
 
 def _words(comparison, i):
-    words = figures.words(comparison.x[i], comparison.token_names)
+    words = figures.words(comparison.x[i], comparison.names.tokens)
     maps = len(comparison.models) * len(comparison.methods)
     bytes_each = 1.4 * maps + 20
     most = int(PICTURE_BYTES / len(comparison.shown) / bytes_each)

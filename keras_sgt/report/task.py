@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_sgt.evaluation import prediction, results
 from keras_sgt.report import measures as known_measures
+from keras_sgt.report.data import Data
 from keras_sgt.version import __version__
 
 BINS = 41
@@ -21,25 +22,23 @@ class Task:
     """What all models of a comparison are asked.
 
     Args:
-        x, y, truth, domain: the data.
+        data: `Data` of the arguments.
         measures: list of names.
         shown: ints, the samples whose maps are kept for pictures.
         batch_size: int.
     """
 
-    x: np.ndarray
-    y: np.ndarray
-    truth: np.ndarray | None
-    domain: str
+    data: Data
     measures: list
     shown: np.ndarray
     batch_size: int
 
     def key(self, model, logits):
         """What all results for a model depend on."""
-        truth = [] if self.truth is None else self.truth
+        data = self.data
+        truth = [] if data.truth is None else data.truth
         return [
-            *(self.x, self.y, truth, self.shown, self.domain, logits),
+            *(data.x, data.y, truth, self.shown, data.domain, logits),
             *(__version__, keras.__version__),
             keras.backend.backend(),
             _architecture(model),
@@ -49,17 +48,18 @@ class Task:
 
     def of_model(self, model, logits):
         """Its accuracy, and what it says of the samples that are shown."""
+        data = self.data
         found = known_measures.accuracy(
-            model, self.x, self.y, logits, self.batch_size
+            model, data.x, data.y, logits, self.batch_size
         )
         said = prediction.probabilities(
-            model, self.x[self.shown], self.batch_size, logits
+            model, data.x[self.shown], self.batch_size, logits
         )
         return {**_arrays("accuracy", found), "probabilities": said}
 
     def of_method(self, model, method, logits):
         """What its maps are measured to be, and those that are shown."""
-        attributions = method(self.x, batch_size=self.batch_size)
+        attributions = method(self.data.x, batch_size=self.batch_size)
         found = {
             "maps": attributions[self.shown],
             "histogram": _histogram(attributions),
@@ -69,11 +69,8 @@ class Task:
                 known_measures.MEASURES[name].compute(
                     known_measures.Given(
                         model=model,
-                        x=self.x[part],
-                        y=self.y[part],
+                        data=self.data.some(part),
                         attributions=attributions[part],
-                        truth=None if self.truth is None else self.truth[part],
-                        domain=self.domain,
                         from_logits=logits,
                         batch_size=self.batch_size,
                     )
@@ -89,10 +86,10 @@ class Task:
         Not of tables: a column is filled with its mean over all samples. Nor
         of texts, some of which have no truth; both are small.
         """
-        if self.domain in ("table", "text"):
+        if self.data.domain in ("table", "text"):
             return [slice(None)]
         size = -(-PART // self.batch_size) * self.batch_size
-        return [slice(i, i + size) for i in range(0, len(self.x), size)]
+        return [slice(i, i + size) for i in range(0, len(self.data.x), size)]
 
 
 def _joined(measures):

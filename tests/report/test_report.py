@@ -272,7 +272,9 @@ class TestBest:
         ]
         assert drops[1] < drops[0]  # who is always wrong loses nothing
         assert "other" not in dict(result.best("accuracy_drop"))
-        assert "at most 0.02 below" in str(result)
+        assert "less accurate than the best by more than 0.02" in " ".join(
+            str(result).split()
+        )
 
     def test_is_none_where_chance_tells(self):
         result = self.compared()
@@ -342,16 +344,24 @@ class TestFigures:
 
 class TestShown:
     def test_table(self, result):
-        lines = str(result).splitlines()
-        assert "accuracy ↑" in lines[0]
-        assert "accuracy-drop area ↓" in lines[0]
-        assert len({line.index("[") for line in lines[2:4]}) == 1
+        text = str(result)
+        assert text.startswith(result.verdict[:40])
+        assert max(map(len, text.splitlines())) <= 100
+        tables = [t.splitlines() for t in text.split("\n\n")[1:-1]]
+        heads = " ".join(table[0] for table in tables)
+        for title in ("accuracy ↑", "accuracy-drop area ↓", "sparsity (Gini)"):
+            assert title in heads
         best = [m for m, _ in result.best("insertion")]
-        column = lines[0].index("insertion")
-        for line in lines[2:4] + lines[5:7]:
-            model, method = line.split()[:2]
-            marked = "*" in line[column : column + 30]
-            assert marked == (model in best and method == "gradient")
+        for lines in tables:
+            assert len(lines) == 7
+            assert len({line.index("[") for line in lines[2:4]}) == 1
+            if "insertion" not in lines[0]:
+                continue
+            column = lines[0].index("insertion")
+            for line in lines[2:4] + lines[5:7]:
+                model, method = line.split()[:2]
+                marked = "*" in line[column : column + 30]
+                assert marked == (model in best and method == "gradient")
 
     def test_files_hold_the_same_rows(self, result, tmp_path):
         pandas = pytest.importorskip("pandas")
