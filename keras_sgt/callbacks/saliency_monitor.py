@@ -9,7 +9,7 @@ import warnings
 import keras
 
 from keras_sgt import attribution, checks, evaluation, files
-from keras_sgt.report import arguments, figures
+from keras_sgt.report import arguments, data, figures
 
 PICTURES = 8  # of samples, side by side
 
@@ -81,7 +81,7 @@ class SaliencyMonitor(keras.callbacks.Callback):
                 "`method` has to be a function from a model to a method. "
                 f"Received: {method!r}"
             )
-        self.x, self.y, self.domain = arguments.arrays(x, y)
+        self.x, self.y, self.domain = data.arrays(x, y)
         if truth is not None:
             real = self.x != 0 if self.domain == "text" else None
             truth = checks.truth_masks("truth", truth, self.x.shape, real)

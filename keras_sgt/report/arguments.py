@@ -10,10 +10,10 @@ import numpy as np
 from keras_sgt import checks
 from keras_sgt.evaluation import prediction
 from keras_sgt.introspection.logits import ends_in_logits, inner
+from keras_sgt.report import data as samples_of
+from keras_sgt.report import inputs, tasks, verdict
 from keras_sgt.report import measures as known_measures
-from keras_sgt.report import verdict
 from keras_sgt.report.data import Data
-from keras_sgt.report.measures import DOMAINS, with_rationale
 from keras_sgt.report.methods import named_methods
 
 
@@ -26,7 +26,7 @@ class Names:
         classes: list of str, or `None`.
         features: list of str, of the columns of a table or the features of
             series, or `None`.
-        tokens: list of str, or dict from ids to str, or `None`.
+        tokens: list of str, dict or function from ids to str, or `None`.
         traditional: str, the model that others are compared with, or `None`.
         control: str, the model whose guidance was blind, or `None`.
     """
@@ -78,6 +78,8 @@ def checked(
     class_names,
     feature_names,
     token_names,
+    vocabulary,
+    task,
     from_logits,
     samples,
     batch_size,
@@ -91,10 +93,15 @@ def checked(
         ValueError: for what does not exist or does not go together.
     """
     models = named_models(models)
-    x, y, domain = arrays(x, y, domain)
-    truth = true_features(truth, x, domain)
+    if class_names is None:  # Keras's loaders of folders know them
+        class_names = getattr(x, "class_names", None)
+    data = _data(models, x, y, truth, domain, task)
     batch_size = checks.count("batch_size", batch_size)
-    check_names(models, seeds, class_names, feature_names, x, y)
+    names = data.inputs.names if feature_names is None else feature_names
+    check_names(models, seeds, class_names, names, data)
+    if token_names is not None and vocabulary is not None:
+        raise ValueError("Pass `vocabulary` or `token_names`, not both.")
+    tokens = token_names if vocabulary is None else _of_ids(vocabulary)
     traditional = verdict.named("traditional", traditional, models)
     control = verdict.named("control", control, models)
     if traditional is not None and traditional == control:
@@ -104,19 +111,21 @@ def checked(
         )
     return Arguments(
         models=models,
-        logits=gives_logits(from_logits, models, x, batch_size),
+        logits=gives_logits(from_logits, models, data, batch_size),
         methods=named_methods(methods),
-        measures=known_measures.choose(measures, domain, truth),
-        data=Data(x, y, truth, domain),
+        measures=known_measures.choose(
+            measures, data.domain, data.truth, data.task
+        ),
+        data=data,
         names=Names(
             seeds,
             class_names,
-            feature_names,
-            token_names,
+            names,
+            tokens,
             traditional,
             control,
         ),
-        shown=of_all_classes(y, checks.count("samples", samples)),
+        shown=samples_of.shown(data, checks.count("samples", samples)),
         accuracy_tolerance=checks.number(
             "accuracy_tolerance", accuracy_tolerance, low_allowed=True
         ),
@@ -124,13 +133,48 @@ def checked(
     )
 
 
-def of_all_classes(y, samples):
-    """The first samples of every class, in turn."""
-    turn = np.empty(len(y), int)
-    for label in np.unique(y):
-        turn[y == label] = np.arange((y == label).sum())
-    order = np.lexsort((np.arange(len(y)), y, turn))
-    return np.sort(order[:samples])
+def _of_ids(vocabulary):
+    """A list, or a dict or function from ids, out of what knows words."""
+    if hasattr(vocabulary, "get_vocabulary"):  # a layer of Keras
+        vocabulary = vocabulary.get_vocabulary()
+    if hasattr(vocabulary, "id_to_token"):  # a tokenizer of KerasHub
+        return vocabulary.id_to_token
+    if isinstance(vocabulary, (dict, list, tuple)) or callable(vocabulary):
+        return vocabulary
+    raise ValueError(
+        "`vocabulary` has to be a list of words, a dict or a function from ids "
+        "to words, or to have `get_vocabulary()` or `id_to_token(id)`. "
+        f"Received: {type(vocabulary).__name__}"
+    )
+
+
+def _data(models, x, y, truth, domain, task):
+    """The samples, checked, as `Data`."""
+    every = list(itertools.chain(*models.values()))
+    x, y = samples_of.unpacked(x, y)
+    x, packing = inputs.read(x, every)
+    if packing.domain is not None and domain == "auto":
+        domain = packing.domain
+    x, domain = samples_of.of_domain(x, domain)
+    y = np.asarray(y)
+    if y.dtype.kind not in "biuf" or not y.ndim:
+        raise ValueError(
+            "`y` has to hold one class, or number, for each of the "
+            f"{len(x)} samples. Received: y of dtype {y.dtype} and shape "
+            f"{y.shape}"
+        )
+
+    def outputs():
+        seen = packing.seen_by(every[0])
+        return prediction.values(seen, x[:32], 32)
+
+    task = tasks.of(task, y, every, outputs)
+    if task == tasks.CLASSES:
+        y = samples_of.classes_of(y, len(x))
+    else:
+        y = tasks.checked(task, y, len(x))
+    truth = samples_of.true_features(truth, x, domain, packing)
+    return Data(x, y, truth, domain, packing, task)
 
 
 def named_models(models):
@@ -184,119 +228,60 @@ def _shapes(model):
         return None
 
 
-def arrays(x, y, domain="auto"):
-    """`x`, `y` and the domain; numbers but token ids become floats."""
-    x = checks.numeric("x", x)
-    domain = domain_of(domain, x)
-    if domain != "text" or x.dtype.kind == "f":
-        x = x.astype("float32", copy=False)
-    return x, classes_of(y, len(x)), domain
-
-
-def classes_of(y, samples):
-    """Class numbers `(samples,)`, from class numbers or one-hot rows."""
-    rows = np.asarray(y)
-    if rows.ndim == 2 and rows.shape[1] > 1:
-        single = (rows == 1).sum(1) == 1
-        if not (single & ((rows != 0).sum(1) == 1)).all():
-            raise ValueError(
-                "`y` has to hold one class for each sample: a number, or a "
-                "one-hot row. Received: rows with several classes, none, or "
-                f"shares, y of shape {rows.shape}"
-            )
-    return checks.labels("y", y, samples)
-
-
-def true_features(truth, x, domain):
-    """`truth` as bools shaped like `x`.
-
-    Of each sample some features are true, not all; of texts, some may have no
-    rationale, which then do not count.
-    """
-    if truth is None:
-        return None
-    try:
-        truth = np.broadcast_to(truth, x.shape)
-    except ValueError:
-        raise ValueError(
-            f"`truth` has to have the shape of `x`, {x.shape}, or broadcast "
-            f"to it. Received: truth of shape {np.shape(truth)}"
-        ) from None
-    if domain == "text":
-        return _rationales(truth, x)
-    truth = checks.truth_masks("truth", truth, x.shape)
-    if domain == "images" and (truth != truth[..., :1]).any():
-        raise ValueError(
-            "`truth` of images has to be the same in all channels: a pixel "
-            "matters or does not. Received: channels that differ. Pass "
-            "`truth.any(-1, keepdims=True)`."
-        )
-    return truth
-
-
-def _rationales(truth, ids):
-    given = with_rationale(truth.astype(bool), ids)
-    if not given.any():
-        given[:] = True  # so that what is wrong is told
-    checks.truth_masks("truth", truth[given], ids[given].shape, ids[given] != 0)
-    return truth.astype(bool)
-
-
-def domain_of(domain, x):
-    """The kind of data, told by its type and its axes."""
-    if domain != "auto":
-        checks.choice("domain", domain, ("auto", *DOMAINS))
-        return domain
-    if x.ndim == 2:
-        return "text" if x.dtype.kind in "iu" else "table"
-    if x.ndim in (3, 4):
-        return {3: "series", 4: "images"}[x.ndim]
-    raise ValueError(
-        "`domain` cannot be told from `x`. Pass one of "
-        f"{list(DOMAINS)}. Received: x of shape {x.shape}"
-    )
-
-
-def gives_logits(from_logits, models, x, batch_size):
+def gives_logits(from_logits, models, data, batch_size):
     """Whether the outputs of each model are logits.
 
     The activation of the last layer tells it. Models without a last layer
     that can be known are told by all their outputs, in the same way: logits
-    if some leave [0, 1] or do not sum to 1.
+    if some leave [0, 1] or do not sum to 1. The numbers of a regression are
+    none.
 
     Args:
         from_logits: bool, or `"auto"`.
         models: dict from names to lists of models.
-        x: inputs, an array.
+        data: `Data`.
         batch_size: int.
 
     Returns:
         dict from names to lists of bools.
+
+    Raises:
+        ValueError: for `True` with a model that ends in a softmax or sigmoid,
+            which would be applied twice.
     """
     for model in itertools.chain(*models.values()):
         prediction.check_model(model)
+    known = {n: [ends_in_logits(m) for m in g] for n, g in models.items()}
+    if data.task == tasks.NUMBERS:
+        return {name: [False] * len(group) for name, group in models.items()}
     if from_logits != "auto":
+        squashed = [name for name, group in known.items() if False in group]
+        if from_logits and squashed:
+            raise ValueError(
+                "`from_logits=True` is of models that give logits; it would "
+                "apply a second softmax (or sigmoid) to what ends in one. "
+                f"Received: {squashed}. Leave it at 'auto'."
+            )
         return {n: [bool(from_logits)] * len(g) for n, g in models.items()}
-    found = {n: [ends_in_logits(m) for m in g] for n, g in models.items()}
     unknown = [
         model
         for name, group in models.items()
-        for model, known in zip(group, found[name])
-        if known is None
+        for model, told in zip(group, known[name])
+        if told is None
     ]
-    guess = any(_look_like_logits(m, x, batch_size) for m in unknown)
+    guess = any(_look_like_logits(m, data, batch_size) for m in unknown)
     return {
-        n: [guess if known is None else known for known in group]
-        for n, group in found.items()
+        n: [guess if told is None else told for told in group]
+        for n, group in known.items()
     }
 
 
-def _look_like_logits(model, x, batch_size):
-    outputs = np.asarray(model.predict(x, batch_size, verbose=0), "float64")
-    outputs = outputs.reshape(len(outputs), -1)
+def _look_like_logits(model, data, batch_size):
+    seen = data.inputs.seen_by(model)
+    outputs = prediction.values(seen, data.x, batch_size)
     if outputs.min() < 0 or outputs.max() > 1 + 1e-3:
         return True
-    several = outputs.shape[1] > 1
+    several = outputs.shape[1] > 1 and data.task == tasks.CLASSES
     return bool(several and abs(outputs.sum(1) - 1).max() > 1e-2)
 
 
@@ -309,7 +294,7 @@ def class_count(models, y):
     return int(y.max()) + 1
 
 
-def check_names(models, seeds, class_names, feature_names, x, y):
+def check_names(models, seeds, class_names, feature_names, data):
     """Checks what is there to name models, seeds and classes."""
     lengths = {name: len(group) for name, group in models.items()}
     if len(set(lengths.values())) > 1:
@@ -323,7 +308,8 @@ def check_names(models, seeds, class_names, feature_names, x, y):
             f"`seeds` has to hold a seed for each of the {count} models of a "
             f"name. Received: seeds={seeds!r}"
         )
-    classes = class_count(models, y)
+    x, y = data.x, data.y
+    classes = y.shape[1] if y.ndim > 1 else class_count(models, y)
     if class_names is not None and len(class_names) < classes:
         raise ValueError(
             f"`class_names` has to hold a name for each class, up to class "

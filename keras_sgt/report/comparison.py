@@ -12,7 +12,8 @@ import numpy as np
 from keras_sgt import files
 from keras_sgt.report import measures as known_measures
 from keras_sgt.report import summary, verdict
-from keras_sgt.report.task import BINS
+from keras_sgt.report.tasks import CLASSES, LABELS, NUMBERS
+from keras_sgt.report.work import BINS
 
 COLUMNS = ("model", "method", "measure", "value", "low", "high", "n")
 WIDTH = 100  # of what `print` shows
@@ -42,9 +43,8 @@ class Comparison:
     >>> result = keras_sgt.compare(
     ...     {"only": model}, x, [0, 1, 1], ["gradient"], ["gini"], verbose=0
     ... )
-    >>> print(result.verdict)
+    >>> print(result.verdict.splitlines()[0])
     One model alone: there is nothing to compare it with.
-    3 samples are few: only large differences can be told.
     >>> print(result.to_csv().splitlines()[0])
     model,method,measure,value,low,high,n
     """
@@ -58,9 +58,10 @@ class Comparison:
         count,
         chance,
         accuracy_tolerance,
+        batch_size,
     ):
         self.parts = parts
-        self.x = data.x
+        self.x = data.inputs.values(data.x)
         self.y = data.y
         self.truth = data.truth
         self.domain = data.domain
@@ -69,7 +70,9 @@ class Comparison:
         self.count = count
         self.chance = chance
         self.accuracy_tolerance = accuracy_tolerance
-        self.quality = "accuracy"
+        self.batch_size = batch_size
+        self.task = data.task
+        self.quality = known_measures.QUALITIES[data.task]
         self.feature_names = names.features
         if self.domain == "table" and names.features is None:
             count = self.x.shape[1]
@@ -278,14 +281,23 @@ class Comparison:
             seeds = self.names.seeds
             seeds = "" if seeds is None else f" {seeds}"
             spread = f"the 95 % interval of the mean over seeds{seeds}, by t"
+        other = known_measures.of_other_tasks(self.domain, self.task)
+        titles = ", ".join(map(known_measures.title, other))
+        left = ""
+        if self.task != CLASSES:
+            left = f" Left out, for they are of exclusive classes: {titles}."
+        attributed = {
+            CLASSES: "the class that each model predicts",
+            LABELS: "the label that each model finds most likely",
+            NUMBERS: "the output (of several, that furthest from its mean)",
+        }[self.task]
         return (
             f"In brackets, {spread}. ↑ higher is better, ↓ lower is better. * "
             "the best of a measure, where the 95 % interval of the paired "
             "difference to the second best excludes 0; models that are "
             f"certainly less accurate than the best by more than "
             f"{self.accuracy_tolerance:g}, and random maps, which are a "
-            "control, take no part. Attributed is the class that each model "
-            "predicts."
+            f"control, take no part. Attributed is {attributed}.{left}"
         )
 
     def _repr_html_(self):

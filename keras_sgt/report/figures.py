@@ -406,6 +406,8 @@ def words(ids, names):
     ids = ids[: int(np.flatnonzero(ids).max(initial=-1)) + 1].tolist()
     if names is None:
         return [str(token) for token in ids]
+    if callable(names):
+        return [str(names(token)) for token in ids]
     if isinstance(names, dict):
         return [str(names.get(token, token)) for token in ids]
     known = range(len(names))

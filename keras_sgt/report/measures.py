@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_sgt import evaluation
 from keras_sgt.evaluation import prediction, results
+from keras_sgt.report.tasks import CLASSES, LABELS, NUMBERS, TASKS
 
 DOMAINS = ("images", "text", "series", "table")
 
@@ -21,6 +22,11 @@ class Given:
         attributions: floats shaped like the inputs.
         from_logits: whether the model's outputs are logits.
         batch_size: int.
+        method: function `(x, target=None)` to attributions.
+        target: ints `(samples,)`, the output that is explained, or `None`
+            where that is a class.
+        spread: floats `(outputs,)`, each output's standard deviation, or
+            `None`.
     """
 
     model: typing.Any
@@ -28,6 +34,23 @@ class Given:
     attributions: np.ndarray
     from_logits: bool
     batch_size: int
+    method: typing.Any = None
+    target: typing.Any = None
+    spread: typing.Any = None
+
+    def some(self, chosen):
+        """Of the chosen samples, a slice."""
+        target = None if self.target is None else self.target[chosen]
+        return dataclasses.replace(
+            self,
+            data=self.data.some(chosen),
+            attributions=self.attributions[chosen],
+            target=target,
+        )
+
+    def fill(self, usual="mean"):
+        """What a removed feature is replaced by, in `evaluation`."""
+        return self.data.inputs.fill or usual
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +65,7 @@ class Entry:
         kind: what it is a measure of; `None` where it judges nothing.
         meaning: str, a sentence for who does not know it.
         needs_truth: whether it compares with the true features.
+        tasks: those in which it has a meaning.
     """
 
     title: str
@@ -51,6 +75,7 @@ class Entry:
     kind: str | None
     meaning: str
     needs_truth: bool = False
+    tasks: tuple = TASKS
 
 
 def accuracy(model, x, y, from_logits, batch_size):
@@ -61,25 +86,25 @@ def accuracy(model, x, y, from_logits, batch_size):
 
 
 def _drop(given):
-    fill = {"images": "background", "series": "mean", "table": "mean"}
+    background = given.data.domain == "images"
     return evaluation.accuracy_drop(
         given.model,
         given.data.x,
         given.data.y,
         given.attributions,
-        fill=fill[given.data.domain],
+        fill=given.fill("background" if background else "mean"),
         from_logits=given.from_logits,
         batch_size=given.batch_size,
     )
 
 
-def _probability(function, fill):
+def _probability(function):
     def compute(given):
         return function(
             given.model,
             given.data.x,
             given.attributions,
-            fill=fill,
+            fill=given.fill(),
             from_logits=given.from_logits,
             batch_size=given.batch_size,
         )
@@ -98,6 +123,69 @@ def _tokens(function):
         )
 
     return compute
+
+
+def _moved(keep_top):
+    def compute(given):
+        text = given.data.domain == "text"
+        return evaluation.output_change(
+            given.model,
+            given.data.x,
+            given.attributions,
+            given.target,
+            fill=given.fill(0.0 if text else "mean"),
+            keep_top=keep_top,
+            spread=given.spread,
+            batch_size=given.batch_size,
+        )
+
+    return compute
+
+
+def _infidelity(given):
+    """In units of each output's variance, whatever the size of the maps."""
+    found = evaluation.infidelity(
+        given.model,
+        given.data.x,
+        given.attributions,
+        given.target,
+        perturb=_shaken(given.data, 0.2),
+        normalize=True,
+        batch_size=given.batch_size,
+        regression=True,
+    )
+    spread = np.where(given.spread > 0, given.spread, 1)[given.target]
+    return results.of_samples(found.per_sample / spread**2)
+
+
+def _sensitivity(given):
+    """Of the first samples only: each is attributed several times."""
+    few = slice(min(SHAKEN, len(given.data.x)))
+    several = len(given.spread) > 1
+    found = evaluation.max_sensitivity(
+        given.method,
+        given.data.x[few],
+        given.target[few] if several else None,
+        draws=4,
+        perturb=_shaken(given.data, 0.05),
+    )
+    per_sample = np.full(len(given.data.x), np.nan)
+    per_sample[few] = found.per_sample
+    return results.of_samples(per_sample)
+
+
+SHAKEN = 64  # samples, at a time, of which the sensitivity is measured
+
+
+def _shaken(data, share):
+    """Noise as large as a share of each column's, or all, deviation."""
+    table = data.domain == "table"
+    scale = share * data.x.std(0 if table else None)
+
+    def perturb(x, rng):
+        return (x + scale * rng.standard_normal(x.shape)).astype(x.dtype)
+
+    return perturb
 
 
 def _located(function):
@@ -151,25 +239,28 @@ MEASURES = {
         "The area under the accuracy as the features that a map calls most "
         "relevant are removed. Lower: accuracy falls sooner, so what the map "
         "marks is what the model needs.",
+        tasks=(CLASSES,),
     ),
     "deletion": Entry(
         "deletion area",
         False,
         _DENSE,
-        _probability(evaluation.deletion, "mean"),
+        _probability(evaluation.deletion),
         FAITHFULNESS,
         "The area under the probability of the predicted class as the most "
         "relevant features are removed. Lower is better.",
+        tasks=(CLASSES,),
     ),
     "insertion": Entry(
         "insertion area",
         True,
         _DENSE,
-        _probability(evaluation.insertion, "mean"),
+        _probability(evaluation.insertion),
         FAITHFULNESS,
         "The area under the probability of the predicted class as the most "
         "relevant features are put back into an empty input. Higher: few "
         "features suffice.",
+        tasks=(CLASSES,),
     ),
     "comprehensiveness": Entry(
         "comprehensiveness",
@@ -179,6 +270,7 @@ MEASURES = {
         FAITHFULNESS,
         "How much probability the predicted class loses when the most "
         "relevant words are deleted. Higher: they were needed.",
+        tasks=(CLASSES,),
     ),
     "sufficiency": Entry(
         "sufficiency",
@@ -188,6 +280,50 @@ MEASURES = {
         FAITHFULNESS,
         "How much probability the predicted class loses when only the most "
         "relevant words are left. Lower: they were enough.",
+        tasks=(CLASSES,),
+    ),
+    "output_change": Entry(
+        "output change",
+        True,
+        DOMAINS,
+        _moved(keep_top=False),
+        FAITHFULNESS,
+        "How far the output moves, in units of its spread, as the features "
+        "that a map calls most relevant are removed: the area under that "
+        "curve. Higher: what the map marks is what moves the output.",
+        tasks=(LABELS, NUMBERS),
+    ),
+    "output_left": Entry(
+        "change with the top only",
+        False,
+        DOMAINS,
+        _moved(keep_top=True),
+        FAITHFULNESS,
+        "How far the output is from that of the whole input, in units of its "
+        "spread, while only the most relevant features are there: the area "
+        "under that curve. Lower: few features suffice.",
+        tasks=(LABELS, NUMBERS),
+    ),
+    "infidelity": Entry(
+        "infidelity",
+        False,
+        _DENSE,
+        _infidelity,
+        FAITHFULNESS,
+        "How badly a map, scaled to fit best, predicts what noise on the "
+        "input does to the output, as a share of the output's variance. "
+        "Lower is better.",
+        tasks=(LABELS, NUMBERS),
+    ),
+    "sensitivity": Entry(
+        "sensitivity",
+        False,
+        _DENSE,
+        _sensitivity,
+        "stability",
+        "How far a map moves, relative to its size, when its input hardly "
+        "does; of a few samples. Lower: maps of like inputs are alike.",
+        tasks=(LABELS, NUMBERS),
     ),
     "relevance_mass": Entry(
         "relevance mass on truth",
@@ -250,20 +386,31 @@ MEASURES = {
     ),
 }
 
+QUALITIES = {CLASSES: "accuracy", LABELS: "label_accuracy", NUMBERS: "r2"}
 QUALITY = {
     "accuracy": (
         "accuracy",
         "The share of the test samples whose class is predicted.",
     ),
+    "label_accuracy": (
+        "label accuracy",
+        "The share of the labels of a test sample that are predicted.",
+    ),
+    "r2": (
+        "R²",
+        "The share of the variance that is predicted: 1 perfect, 0 as good as "
+        "to say the mean always.",
+    ),
 }
 
 
-def choose(wanted, domain, truth):
+def choose(wanted, domain, truth, task=CLASSES):
     """The names of the measures of a comparison, checked."""
     fitting = [
         name
         for name, entry in MEASURES.items()
         if domain in entry.domains
+        and task in entry.tasks
         and (truth is not None or not entry.needs_truth)
     ]
     if wanted is None:
@@ -275,14 +422,18 @@ def choose(wanted, domain, truth):
         raise ValueError(
             f"`measures` has to hold names out of {fitting} (those that need "
             "the true features only with `truth`), for data of the domain "
-            f"{domain!r}. Received: {unknown}"
+            f"{domain!r} and the task {task!r}. Received: {unknown}"
         )
     return list(wanted)
 
 
-def chance(y):
-    """The accuracy of who always says the most frequent class."""
-    return float(np.bincount(y).max() / len(y))
+def of_other_tasks(domain, task):
+    """The measures of the domain that have no meaning in the task."""
+    return [
+        name
+        for name, entry in MEASURES.items()
+        if domain in entry.domains and task not in entry.tasks
+    ]
 
 
 def higher(measure):

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_sgt.report import figures
 from keras_sgt.report import measures as known_measures
+from keras_sgt.report.tasks import CLASSES, NUMBERS
 from keras_sgt.version import __version__
 
 FILES = "page_files"
@@ -92,10 +93,11 @@ def _content(comparison):
     inputs = _inputs(comparison, side)
     names = comparison.names.classes
     classes = max(
-        comparison.part(m)["probabilities"].shape[1] for m in comparison.models
+        comparison.part(m)["outputs"].shape[1] for m in comparison.models
     )
     return {
         "domain": comparison.domain,
+        "task": comparison.task,
         "models": comparison.models,
         "methods": comparison.methods,
         "signed": {
@@ -118,10 +120,6 @@ def _content(comparison):
 
 
 def _sample(comparison, i, given, maps):
-    said = {
-        model: comparison.part(model)["probabilities"][i]
-        for model in comparison.models
-    }
     own = {pair: values[i] for pair, values in maps.items()}
     if comparison.domain == "table":
         given, own = _top_columns(comparison, i, own)
@@ -130,9 +128,7 @@ def _sample(comparison, i, given, maps):
     return {
         **given,
         "index": int(comparison.shown[i]),
-        "label": int(comparison.y[i]),
-        "predicted": {m: int(p.argmax()) for m, p in said.items()},
-        "probability": {m: round(float(p.max()), 4) for m, p in said.items()},
+        **_said(comparison, i),
         "maps": {
             model: {
                 method: _quantised(own[model, method])
@@ -141,6 +137,42 @@ def _sample(comparison, i, given, maps):
             for model in comparison.models
         },
     }
+
+
+def _said(comparison, i):
+    """The truth of a sample, and what each model says of it."""
+    y = comparison.y[i]
+    said = {m: comparison.part(m)["outputs"][i] for m in comparison.models}
+    if comparison.task == CLASSES:
+        return {
+            "label": int(y),
+            "predicted": {m: int(p.argmax()) for m, p in said.items()},
+            "probability": {
+                m: round(float(p.max()), 4) for m, p in said.items()
+            },
+        }
+    if comparison.task == NUMBERS:
+        return {
+            "true": _numbers(y),
+            "said": {m: _numbers(values) for m, values in said.items()},
+        }
+    names = comparison.names.classes or range(len(y))
+    return {
+        "true": _labels(names, y > 0.5),
+        "said": {m: _labels(names, p > 0.5) for m, p in said.items()},
+        "right": {
+            m: bool(((p > 0.5) == (y > 0.5)).all()) for m, p in said.items()
+        },
+    }
+
+
+def _numbers(values):
+    return ", ".join(f"{value:.4g}" for value in values)
+
+
+def _labels(names, chosen):
+    found = [str(name) for name, one in zip(names, chosen) if one]
+    return ", ".join(found) or "none"
 
 
 def _top_columns(comparison, i, maps):
@@ -153,7 +185,7 @@ def _top_columns(comparison, i, maps):
     names, row = comparison.feature_names, comparison.x[i]
     given = {
         "names": [_short(names[c]) for c in top],
-        "values": [f"{v:.4g}" for v in row[top]],
+        "values": [v if isinstance(v, str) else f"{v:.4g}" for v in row[top]],
         "more": len(row) - len(top),
     }
     return given, {k: values[top] for k, values in maps.items()}

@@ -233,7 +233,7 @@ class TestNumbers:
         options["measures"] = ["accuracy_drop", "gini"]
         models = {"a": models["plain"]}
         whole = keras_sgt.compare(models, x, y, **options)
-        monkeypatch.setattr("keras_sgt.report.task.PART", 8)
+        monkeypatch.setattr("keras_sgt.report.work.PART", 8)
         parts = keras_sgt.compare(models, x, y, **options)
         for a, b in zip(whole.rows, parts.rows):
             assert a == pytest.approx(b)
