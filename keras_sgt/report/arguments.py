@@ -133,6 +133,31 @@ def checked(
     )
 
 
+def _check_fit(models, x):
+    """Raises for inputs of another shape than models take, as far as known."""
+    for model in models:
+        try:
+            taken = inner(model).input_shape
+        except AttributeError:
+            continue
+        if not isinstance(taken, tuple) or isinstance(taken[0], tuple):
+            continue
+        shape = x.shape
+        # Keras adds or drops a last axis of length 1.
+        if len(taken) == len(shape) + 1 and taken[-1] in (None, 1):
+            taken = taken[:-1]
+        elif len(taken) == len(shape) - 1 and shape[-1] == 1:
+            shape = shape[:-1]
+        pairs = zip(taken[1:], shape[1:])
+        if len(taken) != len(shape) or any(
+            wanted not in (None, length) for wanted, length in pairs
+        ):
+            raise ValueError(
+                "`x` has to fit the models, which take inputs of shape "
+                f"{inner(model).input_shape}. Received: x of shape {x.shape}"
+            )
+
+
 def _of_ids(vocabulary):
     """A list, or a dict or function from ids, out of what knows words."""
     if hasattr(vocabulary, "get_vocabulary"):  # a layer of Keras
@@ -156,6 +181,8 @@ def _data(models, x, y, truth, domain, task):
     if packing.domain is not None and domain == "auto":
         domain = packing.domain
     x, domain = samples_of.of_domain(x, domain)
+    if type(packing) is inputs.Inputs:
+        _check_fit(every, x)
     y = np.asarray(y)
     if y.dtype.kind not in "biuf" or not y.ndim:
         raise ValueError(

@@ -337,6 +337,9 @@ class Comparison:
     def to_csv(self, path=None):
         """The rows as CSV, in a file or as text.
 
+        A name that a spreadsheet would take for a formula, for it begins with
+        =, +, - or @, gets an apostrophe before it.
+
         Args:
             path: path of the file. Defaults to none.
 
@@ -346,7 +349,9 @@ class Comparison:
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(self.rows)
+        writer.writerows(
+            {k: _cell_of_csv(v) for k, v in row.items()} for row in self.rows
+        )
         return _written(text.getvalue(), path)
 
     def to_json(self, path=None):
@@ -402,6 +407,11 @@ def _cell(row, best):
     if row["low"] is not None:
         text += f" [{row['low']:.3f}, {row['high']:.3f}]"
     return text + (" *" if best else "  ")
+
+
+def _cell_of_csv(value):
+    formula = isinstance(value, str) and value[:1] in tuple("=+-@\t\r")
+    return f"'{value}" if formula else value
 
 
 def _short(name):
