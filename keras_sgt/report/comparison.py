@@ -381,11 +381,12 @@ class Comparison:
 
         return figures.overview(self)
 
-    def save(self, path):
+    def save(self, path, title="Saliency compared"):
         """Writes the report: one HTML file that needs nothing else.
 
         Args:
             path: path of the file.
+            title: str, of the page. Defaults to "Saliency compared".
 
         Raises:
             ValueError: unless the name ends in `.html`.
@@ -397,7 +398,7 @@ class Comparison:
             raise ValueError(
                 f"`path` has to end in '.html'. Received: {str(path)!r}"
             )
-        _written(page.render(self), path)
+        _written(page.render(self, title), path)
 
 
 def _cell(row, best):

@@ -63,6 +63,7 @@ class Entry:
         domains: those it is for.
         compute: function from `Given` to `evaluation.Measure`.
         kind: what it is a measure of; `None` where it judges nothing.
+        axes: what its curve is of, and along what; `None` without a curve.
         meaning: str, a sentence for who does not know it.
         needs_truth: whether it compares with the true features.
         tasks: those in which it has a meaning.
@@ -76,6 +77,7 @@ class Entry:
     meaning: str
     needs_truth: bool = False
     tasks: tuple = TASKS
+    axes: tuple | None = None
 
 
 def accuracy(model, x, y, from_logits, batch_size):
@@ -240,6 +242,7 @@ MEASURES = {
         "relevant are removed. Lower: accuracy falls sooner, so what the map "
         "marks is what the model needs.",
         tasks=(CLASSES,),
+        axes=("accuracy", "share of features removed"),
     ),
     "deletion": Entry(
         "deletion area",
@@ -250,6 +253,7 @@ MEASURES = {
         "The area under the probability of the predicted class as the most "
         "relevant features are removed. Lower is better.",
         tasks=(CLASSES,),
+        axes=("probability", "share of features removed"),
     ),
     "insertion": Entry(
         "insertion area",
@@ -261,6 +265,7 @@ MEASURES = {
         "relevant features are put back into an empty input. Higher: few "
         "features suffice.",
         tasks=(CLASSES,),
+        axes=("probability", "share of features put back"),
     ),
     "comprehensiveness": Entry(
         "comprehensiveness",
@@ -271,6 +276,7 @@ MEASURES = {
         "How much probability the predicted class loses when the most "
         "relevant words are deleted. Higher: they were needed.",
         tasks=(CLASSES,),
+        axes=("probability lost", "share of words deleted"),
     ),
     "sufficiency": Entry(
         "sufficiency",
@@ -281,6 +287,7 @@ MEASURES = {
         "How much probability the predicted class loses when only the most "
         "relevant words are left. Lower: they were enough.",
         tasks=(CLASSES,),
+        axes=("probability lost", "share of words kept"),
     ),
     "output_change": Entry(
         "output change",
@@ -292,6 +299,7 @@ MEASURES = {
         "that a map calls most relevant are removed: the area under that "
         "curve. Higher: what the map marks is what moves the output.",
         tasks=(LABELS, NUMBERS),
+        axes=("change, in spreads", "share of features removed"),
     ),
     "output_left": Entry(
         "change with the top only",
@@ -303,6 +311,7 @@ MEASURES = {
         "spread, while only the most relevant features are there: the area "
         "under that curve. Lower: few features suffice.",
         tasks=(LABELS, NUMBERS),
+        axes=("change, in spreads", "share of features kept"),
     ),
     "infidelity": Entry(
         "infidelity",

@@ -1003,3 +1003,36 @@ class TestMonitor:
         monitor.on_train_begin()
         monitor.on_epoch_end(0, {})
         assert os.listdir(tmp_path) == ["saliency-0001.png"]
+
+    def test_pictures_say_what_they_show(self, tmp_path, monkeypatch):
+        from matplotlib import figure
+
+        drawn, save = [], figure.Figure.savefig
+
+        def saved(self, *args, **options):
+            drawn.append(self)
+            return save(self, *args, **options)
+
+        monkeypatch.setattr(figure.Figure, "savefig", saved)
+        x, y = images()
+        truth = np.zeros(x.shape, bool)
+        truth[:, 2:5, 2:5] = True
+        monitor = keras_sgt.callbacks.SaliencyMonitor(
+            x[:3], y[:3], truth=truth[:3], folder=tmp_path
+        )
+        monitor.set_model(classifier((8, 8, 1)))
+        monitor.on_train_begin()
+        monitor.on_epoch_end(4, {})
+        (picture,) = drawn
+        inside(picture)
+        assert picture.get_suptitle() == "Saliency after epoch 5"
+        titles = [ax.get_title() for ax in picture.axes if ax.get_title()]
+        assert titles == [f"sample {i}, class {i}" for i in range(3)]
+        (legend,) = picture.legends
+        assert [text.get_text() for text in legend.get_texts()] == [
+            "for the class, each map's scale",
+            "against it",
+            "known to matter",
+        ]
+        outlined = [bool(ax.collections) for ax in picture.axes]
+        assert outlined == [True] * 3 + [False] * 3 + [True] * 3
