@@ -138,7 +138,7 @@ def _check_fit(models, x):
     for model in models:
         try:
             taken = inner(model).input_shape
-        except AttributeError:
+        except (AttributeError, ValueError):  # not functional, or not called
             continue
         if not isinstance(taken, tuple) or isinstance(taken[0], tuple):
             continue
@@ -180,7 +180,8 @@ def _data(models, x, y, truth, domain, task):
     x, packing = inputs.read(x, every)
     if packing.domain is not None and domain == "auto":
         domain = packing.domain
-    x, domain = samples_of.of_domain(x, domain)
+    exact = isinstance(packing, inputs.Columns)
+    x, domain = samples_of.of_domain(x, domain, exact)
     if type(packing) is inputs.Inputs:
         _check_fit(every, x)
     y = np.asarray(y)

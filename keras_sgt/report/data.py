@@ -128,11 +128,15 @@ def arrays(x, y, domain="auto"):
     return x, classes_of(y, len(x)), domain
 
 
-def of_domain(x, domain):
-    """`x` and its domain; numbers but token ids become floats."""
+def of_domain(x, domain, exact=False):
+    """`x` and its domain; numbers but token ids become float32.
+
+    Args:
+        exact: whether floats stay as they are.
+    """
     x = checks.numeric("x", x)
     domain = domain_of(domain, x)
-    if domain != "text" and x.dtype != "float64":
+    if domain != "text" and not exact:
         x = x.astype("float32", copy=False)
     return x, domain
 
