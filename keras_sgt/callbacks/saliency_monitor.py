@@ -28,8 +28,8 @@ class SaliencyMonitor(keras.callbacks.Callback):
             `(samples, length)`, ints.
         y: ints `(samples,)`, their classes, or one-hot.
         every: int ≥ 1, epochs from one look to the next. Defaults to 1.
-        truth: bools shaped like `x`, in none all or none. Defaults to `None`,
-            unknown.
+        truth: bools shaped like `x` (of images without the channels), in none
+            all or none. Defaults to `None`, unknown.
         method: function from a model to a method of `keras_sgt.attribution`.
             Defaults to `Gradient`.
         folder: path of a folder for pictures of the first maps, PNG files
@@ -84,6 +84,7 @@ class SaliencyMonitor(keras.callbacks.Callback):
             )
         self.x, self.y, self.domain = data.arrays(x, y)
         if truth is not None:
+            truth = data.of_all_channels(truth, self.x, self.domain)
             real = self.x != 0 if self.domain == "text" else None
             truth = checks.truth_masks("truth", truth, self.x.shape, real)
         if folder is not None:

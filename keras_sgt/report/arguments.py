@@ -66,71 +66,61 @@ class Arguments:
     batch_size: int
 
 
-def checked(
-    models,
-    x,
-    y,
-    methods,
-    measures,
-    truth,
-    domain,
-    seeds,
-    class_names,
-    feature_names,
-    token_names,
-    vocabulary,
-    task,
-    from_logits,
-    samples,
-    batch_size,
-    traditional,
-    control,
-    accuracy_tolerance,
-):
-    """The arguments of `compare`, as `Arguments`.
+def checked(given):
+    """The arguments of `compare`.
+
+    Args:
+        given: namespace with all of them, as they were given.
+
+    Returns:
+        `Arguments`.
 
     Raises:
         ValueError: for what does not exist or does not go together.
     """
-    models = named_models(models)
-    if class_names is None:  # Keras's loaders of folders know them
-        class_names = getattr(x, "class_names", None)
-    data = _data(models, x, y, truth, domain, task)
-    batch_size = checks.count("batch_size", batch_size)
-    names = data.inputs.names if feature_names is None else feature_names
-    check_names(models, seeds, class_names, names, data)
-    if token_names is not None and vocabulary is not None:
-        raise ValueError("Pass `vocabulary` or `token_names`, not both.")
-    tokens = token_names if vocabulary is None else _of_ids(vocabulary)
-    traditional = verdict.named("traditional", traditional, models)
-    control = verdict.named("control", control, models)
+    models = named_models(given.models)
+    data = _data(given, models)
+    batch_size = checks.count("batch_size", given.batch_size)
+    return Arguments(
+        names=_names(given, models, data),
+        models=models,
+        logits=gives_logits(given.from_logits, models, data, batch_size),
+        methods=named_methods(given.methods),
+        measures=known_measures.choose(
+            given.measures, data.domain, data.truth, data.task
+        ),
+        data=data,
+        shown=samples_of.shown(data, checks.count("samples", given.samples)),
+        accuracy_tolerance=checks.number(
+            "accuracy_tolerance", given.accuracy_tolerance, low_allowed=True
+        ),
+        batch_size=batch_size,
+    )
+
+
+def _names(given, models, data):
+    """What things are called, as `Names`."""
+    classes, features = given.class_names, given.feature_names
+    if classes is None:  # Keras's loaders of folders know them
+        classes = getattr(given.x, "class_names", None)
+    if features is None:
+        features = data.inputs.names
+    check_names(models, given.seeds, classes, features, data)
+    tokens = given.token_names
+    if given.vocabulary is not None:
+        if tokens is not None:
+            raise ValueError("Pass `vocabulary` or `token_names`, not both.")
+        tokens = _of_ids(given.vocabulary)
+    traditional, control = (
+        verdict.named(role, getattr(given, role), models)
+        for role in ("traditional", "control")
+    )
     if traditional is not None and traditional == control:
         raise ValueError(
             "`traditional` and `control` have to be two models. Received: "
             f"{traditional!r} for both"
         )
-    return Arguments(
-        models=models,
-        logits=gives_logits(from_logits, models, data, batch_size),
-        methods=named_methods(methods),
-        measures=known_measures.choose(
-            measures, data.domain, data.truth, data.task
-        ),
-        data=data,
-        names=Names(
-            seeds,
-            class_names,
-            names,
-            tokens,
-            traditional,
-            control,
-        ),
-        shown=samples_of.shown(data, checks.count("samples", samples)),
-        accuracy_tolerance=checks.number(
-            "accuracy_tolerance", accuracy_tolerance, low_allowed=True
-        ),
-        batch_size=batch_size,
-    )
+    return Names(given.seeds, classes, features, tokens, traditional, control)
 
 
 def _check_fit(models, x):
@@ -173,11 +163,12 @@ def _of_ids(vocabulary):
     )
 
 
-def _data(models, x, y, truth, domain, task):
+def _data(given, models):
     """The samples, checked, as `Data`."""
     every = list(itertools.chain(*models.values()))
-    x, y = samples_of.unpacked(x, y)
+    x, y = samples_of.unpacked(given.x, given.y)
     x, packing = inputs.read(x, every)
+    domain = given.domain
     if packing.domain is not None and domain == "auto":
         domain = packing.domain
     exact = isinstance(packing, inputs.Columns)
@@ -196,12 +187,12 @@ def _data(models, x, y, truth, domain, task):
         seen = packing.seen_by(every[0])
         return prediction.values(seen, x[:32], 32)
 
-    task = tasks.of(task, y, every, outputs)
+    task = tasks.of(given.task, y, every, outputs)
     if task == tasks.CLASSES:
         y = samples_of.classes_of(y, len(x))
     else:
         y = tasks.checked(task, y, len(x))
-    truth = samples_of.true_features(truth, x, domain, packing)
+    truth = samples_of.true_features(given.truth, x, domain, packing)
     return Data(x, y, truth, domain, packing, task)
 
 

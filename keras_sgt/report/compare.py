@@ -1,5 +1,7 @@
 """`compare`: models side by side."""
 
+import types
+
 import keras
 
 from keras_sgt.report import arguments, tasks
@@ -115,27 +117,7 @@ def compare(
     >>> [row["measure"] for row in result.rows]
     ['accuracy', 'accuracy_drop', 'deletion', 'insertion', 'gini']
     """
-    asked = arguments.checked(
-        models,
-        x,
-        y,
-        methods,
-        measures,
-        truth,
-        domain,
-        seeds,
-        class_names,
-        feature_names,
-        token_names,
-        vocabulary,
-        task,
-        from_logits,
-        samples,
-        batch_size,
-        traditional,
-        control,
-        accuracy_tolerance,
-    )
+    asked = arguments.checked(types.SimpleNamespace(**locals()))
     return Comparison(
         parts=_parts(asked, Cache(cache), verbose),
         data=asked.data.some(asked.shown),

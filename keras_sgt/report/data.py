@@ -198,11 +198,7 @@ def true_features(truth, x, domain, inputs=None):
         return None
     if inputs is not None and isinstance(truth, (dict, list, tuple)):
         truth = inputs.relevance(keras.tree.map_structure(np.asarray, truth))
-    truth = np.asarray(truth)
-    channels = relevance.channels(x.ndim)
-    without = tuple(n for i, n in enumerate(x.shape) if i != channels)
-    if domain == "images" and truth.shape == without:
-        truth = np.expand_dims(truth, channels)
+    truth = of_all_channels(truth, x, domain)
     try:
         truth = np.broadcast_to(truth, x.shape)
     except ValueError:
@@ -220,6 +216,16 @@ def true_features(truth, x, domain, inputs=None):
             "`truth.any(-1, keepdims=True)`."
         )
     return truth
+
+
+def of_all_channels(truth, x, domain):
+    """The truth of images with an axis of channels, also if given without."""
+    truth = np.asarray(truth)
+    channels = relevance.channels(x.ndim)
+    without = tuple(n for i, n in enumerate(x.shape) if i != channels)
+    if domain != "images" or truth.shape != without:
+        return truth
+    return np.broadcast_to(np.expand_dims(truth, channels), x.shape)
 
 
 def _rationales(truth, ids):

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_sgt.report import figures, verdict
 from keras_sgt.report import measures as known_measures
-from keras_sgt.report.tasks import CLASSES, NUMBERS
+from keras_sgt.report.tasks import CLASSES, LABELS, NUMBERS
 from keras_sgt.version import __version__
 
 FILES = "page_files"
@@ -41,7 +41,7 @@ def render(comparison, title="Saliency compared"):
             (*line[:2], [_split(cell) for cell in line[2:]]) for line in lines
         ],
         note=comparison.note,
-        scale=_SCALE,
+        scale=_scale(comparison.task),
         domain=comparison.domain,
         task=comparison.task,
         truth=comparison.truth is not None,
@@ -374,10 +374,18 @@ def _sorts(comparison):
     return [{"title": title, "of": of} for title, of in found.items()]
 
 
-_SCALE = (
-    "White is zero, orange speaks for what is attributed (the class that the "
-    "model predicts), blue against it. The maps of a sample by one method have "
-    "one scale, that of the largest of them, unless each is to have its own. "
-    "Methods that tell magnitudes only run from white to orange, which then "
-    "says neither for nor against. A wavy underline marks a wrong prediction."
-)
+def _scale(task):
+    """What colours mean."""
+    attributed = {
+        CLASSES: "the class that the model predicts",
+        LABELS: "the label that the model finds most likely",
+        NUMBERS: "a larger output",
+    }[task]
+    wrong = " A wavy underline marks a wrong prediction."
+    return (
+        f"White is zero, orange speaks for {attributed}, blue against it. The "
+        "maps of a sample by one method have one scale, that of the largest "
+        "of them, unless each is to have its own. Methods that tell "
+        "magnitudes only run from white to orange, which then says neither "
+        f"for nor against.{'' if task == NUMBERS else wrong}"
+    )

@@ -44,6 +44,9 @@ def classifiers(shape, head=()):
                 layers.Dense(3, "softmax"),
             ]
         )
+        # So that the maps of the one are clearly larger.
+        weights = models[name].get_weights()
+        models[name].set_weights([(1 + seed) * w for w in weights])
     return models
 
 
@@ -312,7 +315,7 @@ def test_maps_of_a_sample_have_one_scale(opened):
     darkest = [canvas.evaluate(DARKEST) for canvas in maps]
     assert darkest[largest] <= 33
     share = scales[other] / scales[largest]
-    assert darkest[other] >= 33 + 150 * (1 - share)
+    assert darkest[other] >= 252 - 254 * share  # of orange's blue
     page.check("#own")
     settle(page)
     assert max(canvas.evaluate(DARKEST) for canvas in maps) <= 33

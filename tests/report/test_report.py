@@ -1018,7 +1018,7 @@ class TestMonitor:
         truth = np.zeros(x.shape, bool)
         truth[:, 2:5, 2:5] = True
         monitor = keras_sgt.callbacks.SaliencyMonitor(
-            x[:3], y[:3], truth=truth[:3], folder=tmp_path
+            x[:3], y[:3], truth=truth[:3, ..., 0], folder=tmp_path
         )
         monitor.set_model(classifier((8, 8, 1)))
         monitor.on_train_begin()

@@ -157,6 +157,14 @@ def test_five_samples():
     assert max(map(len, str(found).splitlines())) <= 100
 
 
+def test_ten_thousand_samples_tell_little_differences(tmp_path):
+    found = compared({"plain": 0.5, "guided": 0.51}, n=10_000)
+    assert "localisation better" in found.verdict
+    assert "are few" not in found.verdict
+    found.save(tmp_path / "page.html")
+    assert (tmp_path / "page.html").stat().st_size < 200_000
+
+
 def test_one_sample_tells_nothing():
     found = compared({"plain": 0.4, "guided": 0.9}, n=1)
     assert "undecided" in found.verdict or "chance" in found.verdict
