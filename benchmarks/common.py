@@ -12,6 +12,7 @@ import time
 import keras
 
 import keras_sgt
+from keras_sgt import files
 
 FOLDER = pathlib.Path(__file__).parent / "results"
 
@@ -81,10 +82,9 @@ def in_a_process(*arguments):
 
 
 def save(name, content):
-    """JSON in `results/`, renamed into place when complete."""
+    """JSON in `results/`."""
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}-{keras.backend.backend()}.json"
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({**circumstances(), **content}, indent=1) + "\n")
-    part.replace(path)
+    text = json.dumps({**circumstances(), **content}, indent=1) + "\n"
+    files.write(path, text)
     print(f"wrote {path.relative_to(pathlib.Path.cwd())}")

@@ -1,8 +1,11 @@
 """Comparisons from the command line: `python -m keras_sgt compare --help`."""
 
 import argparse
+import importlib
+import math
 import os
 import pathlib
+import re
 import sys
 import zipfile
 
@@ -12,11 +15,12 @@ import numpy as np
 import keras_sgt
 from keras_sgt.report.measures import DOMAINS, MEASURES
 from keras_sgt.report.methods import METHODS
+from keras_sgt.report.tasks import TASKS
 
 DATA = (
-    "an .npz file with the arrays x (test inputs) and y (their classes), and "
-    "optionally truth (which features matter, shaped like x), class_names, "
-    "feature_names and token_names (arrays of text)"
+    "an .npz file with the arrays x (test inputs) and y (their classes or "
+    "numbers), and optionally truth (which features matter, shaped like x), "
+    "class_names, feature_names and token_names (arrays of text)"
 )
 WORKFLOW = """\
 example, from Python to a page:
@@ -31,6 +35,7 @@ Then open report.html in a browser. All options:
   python -m keras_sgt compare --help
 """
 FROM_LOGITS = {"auto": "auto", "yes": True, "no": False}
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # which Keras puts into messages
 NAMES = ("class_names", "feature_names", "token_names")
 
 
@@ -61,10 +66,35 @@ def parser():
             "--data test.npz --out report.html"
         ),
     )
+    add_files(compare)
+    add_settings(compare)
+    compare.set_defaults(run=run_compare)
+    return top
+
+
+def add_files(compare):
     compare.add_argument("models", nargs="+", metavar="MODEL.keras")
     compare.add_argument("--data", required=True, metavar="FILE", help=DATA)
     compare.add_argument("--out", required=True, metavar="REPORT.html")
-    compare.add_argument("--csv", metavar="FILE", help="the numbers as CSV too")
+    compare.add_argument(
+        "--csv", metavar="FILE.csv", help="the numbers as CSV too"
+    )
+    compare.add_argument(
+        "--cache",
+        metavar="FOLDER",
+        help="keeps what is finished, to go on after an interruption",
+    )
+    compare.add_argument(
+        "--import",
+        dest="modules",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a Python module of yours that registers own layers; it is run",
+    )
+
+
+def add_settings(compare):
     compare.add_argument(
         "--methods",
         nargs="+",
@@ -76,32 +106,37 @@ def parser():
         nargs="+",
         help=f"out of {', '.join(MEASURES)} (default: all that fit)",
     )
-    compare.add_argument(
-        "--domain",
-        default="auto",
-        choices=("auto", *DOMAINS),
-        help="the kind of data (default: told by the axes of x)",
-    )
+    for option, choices, text in (
+        ("--domain", DOMAINS, "the kind of data (default: told by x)"),
+        ("--task", TASKS, "what is predicted (default: told by y)"),
+    ):
+        compare.add_argument(
+            option, default="auto", choices=("auto", *choices), help=text
+        )
     compare.add_argument(
         "--from-logits",
         choices=("auto", "yes", "no"),
         default="auto",
         help="whether models give logits (default: told by the last layer)",
     )
+    for option, text in (
+        ("--traditional", "that was trained traditionally"),
+        ("--control", "whose guidance was blind"),
+    ):
+        compare.add_argument(
+            option,
+            metavar="NAME",
+            help=f"the model {text} (default: told by its name)",
+        )
     compare.add_argument("--samples", type=int, default=24, help="in pictures")
     compare.add_argument("--batch-size", type=int, default=64)
-    compare.add_argument(
-        "--cache",
-        metavar="FOLDER",
-        help="keeps what is finished, to go on after an interruption",
-    )
-    compare.set_defaults(run=run_compare)
-    return top
 
 
 def run_compare(options):
     check_paths(options)
     out = pathlib.Path(options.out)
+    for module in options.modules:
+        load_module(module)
     arrays = load_data(options.data)
     models = load_models(options.models)
     result = keras_sgt.compare(
@@ -112,6 +147,9 @@ def run_compare(options):
         measures=options.measures,
         truth=arrays.get("truth"),
         domain=options.domain,
+        task=options.task,
+        traditional=options.traditional,
+        control=options.control,
         from_logits=FROM_LOGITS[options.from_logits],
         samples=options.samples,
         batch_size=options.batch_size,
@@ -126,21 +164,20 @@ def run_compare(options):
 
 
 def check_paths(options):
-    """Refuses what could not be written, before the work."""
-    out = pathlib.Path(options.out)
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"--out has to end in .html. Received: {out}")
-    for name in ("out", "csv"):
+    """Refuses what could not be written, or would destroy, before the work."""
+    taken = {
+        os.path.realpath(path): f"the input {path}"
+        for path in (*options.models, options.data)
+    }
+    for name, endings in (("out", (".html", ".htm")), ("csv", (".csv",))):
         path = getattr(options, name)
         if path is None:
             continue
-        path = pathlib.Path(path)
-        if path.is_dir():
-            raise ValueError(f"--{name} has to be a file; {path} is a folder")
-        if not path.parent.is_dir():
-            raise ValueError(f"--{name}: there is no folder {path.parent}")
-        if not os.access(path.parent, os.W_OK):
-            raise ValueError(f"--{name}: cannot write into {path.parent}")
+        check_output(name, pathlib.Path(path), endings)
+        real = os.path.realpath(path)
+        if real in taken:
+            raise ValueError(f"--{name} would overwrite {taken[real]}")
+        taken[real] = f"what --{name} writes"
     if options.cache and pathlib.Path(options.cache).is_file():
         raise ValueError(f"--cache has to be a folder; {options.cache} is not")
     for name in ("samples", "batch_size"):
@@ -149,6 +186,31 @@ def check_paths(options):
                 f"--{name.replace('_', '-')} has to be 1 or more. Received: "
                 f"{getattr(options, name)}"
             )
+
+
+def check_output(name, path, endings):
+    if path.suffix.lower() not in endings:
+        raise ValueError(
+            f"--{name} has to end in {endings[0]}. Received: {path}"
+        )
+    if path.is_dir():
+        raise ValueError(f"--{name} has to be a file; {path} is a folder")
+    if not path.parent.is_dir():
+        raise ValueError(f"--{name}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"--{name}: cannot write into {path.parent}")
+
+
+def load_module(name):
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # a module of anyone may fail in any way
+        raise ValueError(
+            f"--import: the module {name!r} does not load: "
+            f"{type(error).__name__}: {error}. It has to be a name that "
+            "`import` knows, such as that of a file in this folder, without "
+            "'.py'"
+        ) from error
 
 
 def texts(arrays, name):
@@ -162,14 +224,12 @@ def texts(arrays, name):
 def load_data(file):
     """The arrays of an .npz file; it may hold no pickled objects."""
     try:
-        archive = np.load(file, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise ValueError("it is a single array")
-        with archive:
+        check_archive(file)
+        with np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except FileNotFoundError:
         raise ValueError(f"--data: there is no file {file}") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a file of anyone may fail in any way
         raise ValueError(f"--data has to be {DATA}. {file}: {error}") from None
     missing = {"x", "y"} - arrays.keys()
     if missing:
@@ -178,6 +238,52 @@ def load_data(file):
             f"holds {sorted(arrays)}"
         )
     return arrays
+
+
+def check_archive(file):
+    """Looks at the sizes that arrays claim, before any memory is taken."""
+    with open(file, "rb") as opened:
+        start = opened.read(6)
+    if start == np.lib.format.MAGIC_PREFIX:
+        raise ValueError("it is a single array; use numpy.savez")
+    if not zipfile.is_zipfile(file):
+        raise ValueError(
+            "it is no such archive; make one in Python with "
+            "numpy.savez('test.npz', x=x, y=y)"
+        )
+    total = 0
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as opened:
+                claimed = claimed_bytes(opened)
+            if claimed > member.file_size:
+                raise ValueError(
+                    f"{member.filename} claims {claimed:,} bytes and holds "
+                    f"{member.file_size:,}"
+                )
+            total += member.file_size
+    if total > memory():
+        raise ValueError(f"its arrays take {total:,} bytes, more than memory")
+
+
+def claimed_bytes(opened):
+    """How large an array is by its header."""
+    version = np.lib.format.read_magic(opened)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version, np.lib.format.read_array_header_2_0)
+    shape, _, dtype = read(opened)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects, which are not loaded")
+    return math.prod(shape) * dtype.itemsize
+
+
+def memory():
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return math.inf
 
 
 def load_models(files):
@@ -194,7 +300,10 @@ def load_models(files):
         try:
             models[name] = keras.models.load_model(file, safe_mode=True)
         except Exception as error:  # a file of anyone may fail in any way
-            raise ValueError(f"{file} does not load: {error}") from error
+            raise ValueError(
+                f"{file} does not load: {error}\n(A layer of your own: "
+                "--import the module that registers it.)"
+            ) from error
     return models
 
 
@@ -203,7 +312,7 @@ def main(arguments=None):
     try:
         options.run(options)
     except (ValueError, ImportError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_COLOURS.sub('', str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

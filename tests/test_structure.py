@@ -13,7 +13,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "keras_sgt"
 FRAMEWORKS = {"tensorflow", "jax", "torch"}
 # A room may use those on the same line or above it, never those below.
 FLOORS = [
-    {"checks", "version"},
+    {"checks", "files", "version"},
     {"introspection"},
     {"divergences", "backend"},
     {"masking", "attribution", "datasets"},

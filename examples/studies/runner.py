@@ -9,6 +9,7 @@ saliency method sees it. Runs that the table holds already are not run again.
 import argparse
 import csv
 import dataclasses
+import io
 import math
 import os
 import pathlib
@@ -21,7 +22,7 @@ import keras
 import numpy as np
 
 import keras_sgt
-from keras_sgt import datasets
+from keras_sgt import datasets, files
 
 
 @dataclasses.dataclass
@@ -66,11 +67,14 @@ WHICH = (
 
 
 class Table:
-    """A CSV that grows by whole runs, and is replaced when one is complete."""
+    """A CSV that grows by whole runs; several processes may add to one."""
 
     def __init__(self, path):
         self.path = path and pathlib.Path(path)
         self.rows = []
+        self._read()
+
+    def _read(self):
         if self.path and self.path.exists():
             with self.path.open(newline="") as file:
                 self.rows = list(csv.DictReader(file))
@@ -85,16 +89,19 @@ class Table:
         ]
 
     def add(self, rows):
-        self.rows += [{k: _cell(v) for k, v in row.items()} for row in rows]
+        rows = [{k: _cell(v) for k, v in row.items()} for row in rows]
         if not self.path:
+            self.rows += rows
             return
-        part = self.path.with_name(self.path.name + ".part")
-        with part.open("w", newline="") as file:
+        with files.locked(self.path):
+            self._read()  # what other processes have added
+            self.rows += rows
+            text = io.StringIO(newline="")
             names = dict.fromkeys(name for row in self.rows for name in row)
-            writer = csv.DictWriter(file, names)
+            writer = csv.DictWriter(text, names)
             writer.writeheader()
             writer.writerows(self.rows)
-        part.replace(self.path)
+            files.write(self.path, text.getvalue())
 
 
 def _cell(value):

@@ -13,7 +13,7 @@ import pathlib
 
 from gensim.models import Word2Vec
 
-from keras_sgt import datasets
+from keras_sgt import datasets, files
 
 
 def main(argv=None):
@@ -36,12 +36,10 @@ def main(argv=None):
         sg=1,
         workers=1,  # with more the result depends on their order
     ).wv
-    part = args.file.with_name(args.file.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
+    with files.replacing(args.file) as file:
         for word in vectors.index_to_key:
             numbers = " ".join(f"{value:.5f}" for value in vectors[word])
-            file.write(f"{word} {numbers}\n")
-    part.replace(args.file)
+            file.write(f"{word} {numbers}\n".encode())
     print(f"wrote {len(vectors)} vectors of {len(texts):,} reviews")
 
 

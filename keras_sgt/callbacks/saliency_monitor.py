@@ -8,8 +8,8 @@ import warnings
 
 import keras
 
-from keras_sgt import attribution, checks, evaluation
-from keras_sgt.report import arguments, figures
+from keras_sgt import attribution, checks, evaluation, files
+from keras_sgt.report import arguments, data, figures
 
 PICTURES = 8  # of samples, side by side
 
@@ -28,12 +28,13 @@ class SaliencyMonitor(keras.callbacks.Callback):
             `(samples, length)`, ints.
         y: ints `(samples,)`, their classes, or one-hot.
         every: int ≥ 1, epochs from one look to the next. Defaults to 1.
-        truth: bools shaped like `x`, in none all or none. Defaults to `None`,
-            unknown.
+        truth: bools shaped like `x` (of images without the channels), in none
+            all or none. Defaults to `None`, unknown.
         method: function from a model to a method of `keras_sgt.attribution`.
             Defaults to `Gradient`.
-        folder: path of a folder for pictures of the maps, PNG files named by
-            epoch (needs Matplotlib). Defaults to none.
+        folder: path of a folder for pictures of the first maps, PNG files
+            named by epoch (needs Matplotlib): samples entitled by their class,
+            a legend, and the truth outlined. Defaults to none.
         log_dir: path, as that of `keras.callbacks.TensorBoard`: numbers and
             pictures for TensorBoard (needs the package tensorboard; without
             it there is a warning). Defaults to none.
@@ -81,8 +82,9 @@ class SaliencyMonitor(keras.callbacks.Callback):
                 "`method` has to be a function from a model to a method. "
                 f"Received: {method!r}"
             )
-        self.x, self.y, self.domain = arguments.arrays(x, y)
+        self.x, self.y, self.domain = data.arrays(x, y)
         if truth is not None:
+            truth = data.of_all_channels(truth, self.x, self.domain)
             real = self.x != 0 if self.domain == "text" else None
             truth = checks.truth_masks("truth", truth, self.x.shape, real)
         if folder is not None:
@@ -129,39 +131,56 @@ class SaliencyMonitor(keras.callbacks.Callback):
         picture = None
         wanted = self.folder is not None or self._writer is not None
         if wanted and figures.has_matplotlib():
-            picture = self._picture(maps)
+            picture = self._picture(epoch, maps)
         if self.folder is not None and picture is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            path = self.folder / f"saliency-{epoch + 1:04d}.png"
-            part = path.with_suffix(".part")
-            part.write_bytes(picture)
-            part.replace(path)
+            name = f"saliency-{epoch + 1:04d}.png"
+            files.write(self.folder / name, picture)
         if self._writer is not None:
             self._writer.add_event(_event(epoch, found, picture))
 
-    def _picture(self, maps):
+    def _picture(self, epoch, maps):
+        """A PNG: a column for each sample, entitled by its class."""
         import matplotlib.figure
 
-        maps, x = maps[:PICTURES], self.x[:PICTURES]
-        if self.domain == "images":
-            size = (2 * len(maps), 4)
-            figure = matplotlib.figure.Figure(size, layout="constrained")
-            above, below = figure.subplots(2)
-            figures.plot_maps(maps, ax=above)
-            figures.plot_maps(maps, x, ax=below)
-        else:
-            size = (4 * len(maps), 3)
-            figure = matplotlib.figure.Figure(size, layout="constrained")
-            axes = figure.subplots(1, len(maps), squeeze=False)[0]
-            for i, ax in enumerate(axes):
-                names, truth = self.names, self.truth
-                truth = None if truth is None else truth[i]
-                if self.domain == "text":
-                    names = figures.words(x[i], names)
-                figures.picture(self.domain, x[i], maps[i], truth, names, ax)
+        count = min(PICTURES, len(maps))
+        images = self.domain == "images"
+        rows = 3 if images else 1
+        size = (2.2 * count, 7.5) if images else (4 * count, 3.8)
+        figure = matplotlib.figure.Figure(size, layout="constrained")
+        axes = figure.subplots(rows, count, squeeze=False)
+        for i, column in enumerate(axes.T):
+            self._draw(i, maps[i], column)
+            figures.titled(column[0], f"sample {i}, class {self.y[i]}")
+        if images:
+            for ax, text in zip(axes[:, 0], ("input", "map", "overlay")):
+                ax.text(-0.08, 0.5, text, transform=ax.transAxes, **_UPRIGHT)
+        figure.suptitle(f"Saliency after epoch {epoch + 1}")
+        signed = bool((maps < 0).any())
+        figures.legend(figure, signed, self.truth is not None)
         stream = io.BytesIO()
         figure.savefig(stream, format="png", dpi=80)
         return stream.getvalue()
+
+    def _draw(self, i, relevance, axes):
+        x, truth = self.x[i], None if self.truth is None else self.truth[i]
+        if self.domain == "images":
+            for ax, (shown, image) in zip(
+                axes,
+                ((0 * relevance, x), (relevance, None), (relevance, x)),
+            ):
+                image = None if image is None else image[None]
+                figures.plot_maps(shown[None], image, ax=ax)
+                if truth is not None and image is not None:
+                    figures.outline(ax, truth)
+            return
+        names = self.names
+        if self.domain == "text":
+            names = figures.words(x, names)
+        figures.picture(self.domain, x, relevance, truth, names, axes[0])
+
+
+_UPRIGHT = {"rotation": 90, "va": "center", "ha": "right"}
 
 
 def _event_writer(log_dir):

@@ -1,9 +1,10 @@
 """How faithful an attribution is: the field's measures, with controls.
 
 Attributions are NumPy arrays from anywhere; models are asked through
-`predict`. Every measure returns a `Measure`. All of them run on NumPy alone;
-docstrings name the measure of Quantus, Captum or scikit-learn that gives the
-same values, and tests hold them to it.
+`predict`. Every measure returns a `Measure`. All but `adversarial_accuracy`,
+which needs the model's gradient, run on NumPy alone; docstrings name the
+measure of Quantus, Captum or scikit-learn that gives the same values, and
+tests hold them to it.
 """
 
 from keras_sgt.evaluation.consistency import (
@@ -28,6 +29,7 @@ from keras_sgt.evaluation.perturbation import (
     accuracy_drop,
     deletion,
     insertion,
+    output_change,
     remove_and_retrain,
 )
 from keras_sgt.evaluation.randomization import (
@@ -71,6 +73,7 @@ __all__ = [
     "insertion",
     "label_randomization",
     "max_sensitivity",
+    "output_change",
     "paired_comparison",
     "parameter_randomization",
     "pointing_game",

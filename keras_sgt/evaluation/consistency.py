@@ -82,6 +82,7 @@ def infidelity(
     from_logits=False,
     batch_size=256,
     seed=0,
+    regression=False,
 ):
     """How badly an attribution predicts what a perturbation does.
 
@@ -109,6 +110,9 @@ def infidelity(
         from_logits: whether a single output is a logit. Defaults to `False`.
         batch_size: int, of `model.predict`. Defaults to 256.
         seed: int. Defaults to 0.
+        regression: whether outputs are numbers, not classes: `target` is then
+            the output, and a single one is taken as it is. Defaults to
+            `False`.
 
     Returns:
         `Measure` without a curve.
@@ -138,7 +142,8 @@ def infidelity(
     noise = checks.number("noise", noise)
     draws = checks.count("draws", draws)
     rng = np.random.default_rng(seed)
-    clean = prediction.scores(model, x, batch_size, from_logits)
+    said = _outputs_of(model, batch_size, from_logits, regression)
+    clean = said(x)
     target = clean.argmax(1) if target is None else target
     target = _target(target, len(x))
     clean = prediction.of_target(clean, target)
@@ -150,8 +155,7 @@ def infidelity(
             )
         else:
             perturbed = _perturbed(perturb, x, rng)
-        scores = prediction.scores(model, perturbed, batch_size, from_logits)
-        actual[i] = clean - prediction.of_target(scores, target)
+        actual[i] = clean - prediction.of_target(said(perturbed), target)
         moved = (x.astype("float64") - perturbed) * attributions
         predicted[i] = moved.reshape(len(x), -1).sum(1)
     if normalize:
@@ -169,6 +173,7 @@ def completeness(
     target=None,
     from_logits=False,
     batch_size=256,
+    regression=False,
 ):
     """How far attributions are from adding up to the change of the output.
 
@@ -188,6 +193,7 @@ def completeness(
         target: ints `(samples,)`. Defaults to the predicted classes.
         from_logits: whether a single output is a logit. Defaults to `False`.
         batch_size: int, of `model.predict`. Defaults to 256.
+        regression: as in `infidelity`.
 
     Returns:
         `Measure` without a curve.
@@ -227,13 +233,20 @@ def completeness(
             f"fractions, or numbers out of range, for x of dtype {x.dtype}. "
             "Pass `x.astype('float32')`."
         )
-    clean = prediction.scores(model, x, batch_size, from_logits)
-    empty = prediction.scores(model, baselines, batch_size, from_logits)
+    said = _outputs_of(model, batch_size, from_logits, regression)
+    clean, empty = said(x), said(baselines)
     target = clean.argmax(1) if target is None else target
     target = _target(target, len(x))
     change = prediction.of_target(clean - empty, target)
     total = attributions.reshape(len(x), -1).sum(1, dtype="float64")
     return results.of_samples(np.abs(total - change))
+
+
+def _outputs_of(model, batch_size, from_logits, regression):
+    """The function from inputs to a score for each class, or to outputs."""
+    if regression:
+        return lambda x: prediction.values(model, x, batch_size)
+    return lambda x: prediction.scores(model, x, batch_size, from_logits)
 
 
 def _target(target, samples):

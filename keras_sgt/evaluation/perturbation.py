@@ -249,6 +249,104 @@ def insertion(
     )
 
 
+def output_change(
+    model,
+    x,
+    attributions,
+    target=None,
+    fill="mean",
+    levels=None,
+    ranking="absolute",
+    keep_top=False,
+    spread=None,
+    channel_axis="auto",
+    batch_size=256,
+    seed=0,
+):
+    """How far an output moves as the most relevant features are removed.
+
+    `value = ∫₀¹ |f(x without its top fraction q) − f(x)| / s dq`, by
+    trapezoids, f the target's output and s its standard deviation over the
+    samples. For outputs that are no classes: of a regression, of several
+    labels. Bounds: 0 and infinity. **Higher is better**: what goes first moves
+    the output. With `keep_top` only the top fraction q is left, the rest
+    filled, and **lower is better**: few features suffice for the output.
+
+    Args:
+        model: model with Keras's `predict`, outputs `(samples, outputs)`.
+        x: array `(samples, ...)`.
+        attributions: floats shaped like `x`.
+        target: ints `(samples,)`, which output is meant. Defaults to the
+            first.
+        fill: as in `accuracy_drop`. Defaults to `"mean"`.
+        levels: increasing fractions in (0, 1); 0 and 1 are added. Defaults to
+            0.05, 0.1, ..., 0.95.
+        ranking: `"absolute"`, or `"signed"`: the largest first, negative ones
+            last. Defaults to `"absolute"`.
+        keep_top: whether the top features are kept instead. Defaults to
+            `False`.
+        spread: floats `(outputs,)`, each s. Defaults to the standard deviation
+            of the outputs for `x`.
+        channel_axis: as in `accuracy_drop`.
+        batch_size: int, of `model.predict`. Defaults to 256.
+        seed: int, for `"uniform"` and `"sample"`. Defaults to 0.
+
+    Returns:
+        `Measure`: `curve`, the mean change at `levels`; `per_sample`, the area
+        for each sample.
+
+    Raises:
+        ValueError: as `accuracy_drop`.
+
+    Reference: Letzgus et al., "Toward explainable artificial intelligence for
+    regression models", 2022, who flip features so; Samek et al., "Evaluating
+    the visualization of what a deep neural network has learned", 2017.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_sgt
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.set_weights([np.array([[2.0], [0.0]]), np.zeros(1)])
+    >>> x = np.array([[1.0, 5.0], [-1.0, 5.0]])
+    >>> result = keras_sgt.evaluation.output_change(
+    ...     model, x, np.array([[1.0, 0.0]] * 2), levels=[0.5]
+    ... )  # 2 and -2, with a deviation of 2, become 0
+    >>> result.curve.tolist()
+    [0.0, 1.0, 1.0]
+    """
+    prediction.check_model(model)
+    x, attributions = checks.attributions_of(x, attributions)
+    if levels is None:
+        levels = np.arange(1, 20) / 20
+    levels = np.append(checks.fractions("levels", levels), 1.0)
+    target = np.zeros(len(x), int) if target is None else target
+    target = checks.labels("target", target, len(x))
+    clean = prediction.values(model, x, batch_size)
+    spread = clean.std(0) if spread is None else np.asarray(spread)
+    scale = np.where(spread > 0, spread, 1)[target]
+    clean = prediction.of_target(clean, target)
+    found = np.empty((len(x), 1 + len(levels)))
+    removed = _removed(
+        x,
+        attributions,
+        fill,
+        levels,
+        ranking,
+        channel_axis,
+        batch_size,
+        seed,
+        insert=keep_top,
+    )
+    for part, level, outputs in _predicted(
+        removed, lambda x: prediction.values(model, x, batch_size)
+    ):
+        moved = prediction.of_target(outputs, target[part]) - clean[part]
+        found[part, level] = abs(moved) / scale[part]
+    return _area(found, np.concatenate([[0], levels]))
+
+
 def remove_and_retrain(
     build_model,
     train,

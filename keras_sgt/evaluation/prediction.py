@@ -10,6 +10,11 @@ _CLASSES = (
     "or the probability of class 1, `(samples, 1)`. "
 )
 
+_NO_CLASSES = (
+    "a regression, or several labels at once, have no such classes: measure "
+    "`output_change`."
+)
+
 
 def scores(model, x, batch_size, from_logits=False):
     """One score a class, `(samples, classes)`, the highest for the prediction.
@@ -20,6 +25,11 @@ def scores(model, x, batch_size, from_logits=False):
     if outputs.shape[1] == 1:
         return _two_classes(outputs, from_logits)
     return outputs
+
+
+def values(model, x, batch_size):
+    """The outputs as they are, `(samples, outputs)`, classes or not."""
+    return _outputs(model, x, batch_size)
 
 
 def probabilities(model, x, batch_size, from_logits):
@@ -41,7 +51,8 @@ def distributions(name, outputs):
             f"{name} have to be probabilities of exclusive classes, which sum "
             f"to 1. Received: values from {outputs.min():.4g} to "
             f"{outputs.max():.4g}, with sums from {sums.min():.4g} to "
-            f"{sums.max():.4g}. If they are logits, pass `from_logits=True`."
+            f"{sums.max():.4g}. If they are logits, pass `from_logits=True`; "
+            f"{_NO_CLASSES}"
         )
     return outputs
 
@@ -110,7 +121,8 @@ def _two_classes(outputs, from_logits):
     elif outputs.min() < 0 or outputs.max() > 1:
         raise ValueError(
             f"{_CLASSES}Received: a single output from {outputs.min():.4g} to "
-            f"{outputs.max():.4g}. If it is a logit, pass `from_logits=True`."
+            f"{outputs.max():.4g}. If it is a logit, pass `from_logits=True`; "
+            f"{_NO_CLASSES}"
         )
     return np.concatenate([1 - outputs, outputs], 1)
 

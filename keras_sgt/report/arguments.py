@@ -1,18 +1,199 @@
-"""What a comparison is given, checked before the work starts."""
+"""What a comparison is asked, checked once, before the work starts."""
 
+import dataclasses
 import itertools
+import typing
 
 import keras
 import numpy as np
 
 from keras_sgt import checks
 from keras_sgt.evaluation import prediction
-from keras_sgt.introspection.logits import (
-    are_probabilities,
-    ends_in_logits,
-    inner,
-)
-from keras_sgt.report.measures import DOMAINS, with_rationale
+from keras_sgt.introspection.logits import ends_in_logits, inner
+from keras_sgt.report import data as samples_of
+from keras_sgt.report import inputs, tasks, verdict
+from keras_sgt.report import measures as known_measures
+from keras_sgt.report.data import Data
+from keras_sgt.report.methods import named_methods
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """What things are called, where the tables and pictures name them.
+
+    Args:
+        seeds: list, of each name's models, or `None`.
+        classes: list of str, or `None`.
+        features: list of str, of the columns of a table or the features of
+            series, or `None`.
+        tokens: list of str, dict or function from ids to str, or `None`.
+        traditional: str, the model that others are compared with, or `None`.
+        control: str, the model whose guidance was blind, or `None`.
+    """
+
+    seeds: typing.Any = None
+    classes: typing.Any = None
+    features: typing.Any = None
+    tokens: typing.Any = None
+    traditional: str | None = None
+    control: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """All that `compare` was asked, checked.
+
+    Args:
+        models: dict from names to lists of models, one for each seed.
+        logits: dict from names to lists of bools: whether each gives logits.
+        methods: dict from names to functions of a model and `from_logits`.
+        measures: list of names.
+        data: `Data`.
+        names: `Names`.
+        shown: ints, the samples whose maps are kept for pictures.
+        accuracy_tolerance: float.
+        batch_size: int.
+    """
+
+    models: dict
+    logits: dict
+    methods: dict
+    measures: list
+    data: Data
+    names: Names
+    shown: np.ndarray
+    accuracy_tolerance: float
+    batch_size: int
+
+
+def checked(given):
+    """The arguments of `compare`.
+
+    Args:
+        given: namespace with all of them, as they were given.
+
+    Returns:
+        `Arguments`.
+
+    Raises:
+        ValueError: for what does not exist or does not go together.
+    """
+    models = named_models(given.models)
+    data = _data(given, models)
+    batch_size = checks.count("batch_size", given.batch_size)
+    return Arguments(
+        names=_names(given, models, data),
+        models=models,
+        logits=gives_logits(given.from_logits, models, data, batch_size),
+        methods=named_methods(given.methods),
+        measures=known_measures.choose(
+            given.measures, data.domain, data.truth, data.task
+        ),
+        data=data,
+        shown=samples_of.shown(data, checks.count("samples", given.samples)),
+        accuracy_tolerance=checks.number(
+            "accuracy_tolerance", given.accuracy_tolerance, low_allowed=True
+        ),
+        batch_size=batch_size,
+    )
+
+
+def _names(given, models, data):
+    """What things are called, as `Names`."""
+    classes, features = given.class_names, given.feature_names
+    if classes is None:  # Keras's loaders of folders know them
+        classes = getattr(given.x, "class_names", None)
+    if features is None:
+        features = data.inputs.names
+    check_names(models, given.seeds, classes, features, data)
+    tokens = given.token_names
+    if given.vocabulary is not None:
+        if tokens is not None:
+            raise ValueError("Pass `vocabulary` or `token_names`, not both.")
+        tokens = _of_ids(given.vocabulary)
+    traditional, control = (
+        verdict.named(role, getattr(given, role), models)
+        for role in ("traditional", "control")
+    )
+    if traditional is not None and traditional == control:
+        raise ValueError(
+            "`traditional` and `control` have to be two models. Received: "
+            f"{traditional!r} for both"
+        )
+    return Names(given.seeds, classes, features, tokens, traditional, control)
+
+
+def _check_fit(models, x):
+    """Raises for inputs of another shape than models take, as far as known."""
+    for model in models:
+        try:
+            taken = inner(model).input_shape
+        except (AttributeError, ValueError):  # not functional, or not called
+            continue
+        if not isinstance(taken, tuple) or isinstance(taken[0], tuple):
+            continue
+        shape = x.shape
+        # Keras adds or drops a last axis of length 1.
+        if len(taken) == len(shape) + 1 and taken[-1] in (None, 1):
+            taken = taken[:-1]
+        elif len(taken) == len(shape) - 1 and shape[-1] == 1:
+            shape = shape[:-1]
+        pairs = zip(taken[1:], shape[1:])
+        if len(taken) != len(shape) or any(
+            wanted not in (None, length) for wanted, length in pairs
+        ):
+            raise ValueError(
+                "`x` has to fit the models, which take inputs of shape "
+                f"{inner(model).input_shape}. Received: x of shape {x.shape}"
+            )
+
+
+def _of_ids(vocabulary):
+    """A list, or a dict or function from ids, out of what knows words."""
+    if hasattr(vocabulary, "get_vocabulary"):  # a layer of Keras
+        vocabulary = vocabulary.get_vocabulary()
+    if hasattr(vocabulary, "id_to_token"):  # a tokenizer of KerasHub
+        return vocabulary.id_to_token
+    if isinstance(vocabulary, (dict, list, tuple)) or callable(vocabulary):
+        return vocabulary
+    raise ValueError(
+        "`vocabulary` has to be a list of words, a dict or a function from ids "
+        "to words, or to have `get_vocabulary()` or `id_to_token(id)`. "
+        f"Received: {type(vocabulary).__name__}"
+    )
+
+
+def _data(given, models):
+    """The samples, checked, as `Data`."""
+    every = list(itertools.chain(*models.values()))
+    x, y = samples_of.unpacked(given.x, given.y)
+    x, packing = inputs.read(x, every)
+    domain = given.domain
+    if packing.domain is not None and domain == "auto":
+        domain = packing.domain
+    exact = isinstance(packing, inputs.Columns)
+    x, domain = samples_of.of_domain(x, domain, exact)
+    if type(packing) is inputs.Inputs:
+        _check_fit(every, x)
+    y = np.asarray(y)
+    if y.dtype.kind not in "biuf" or not y.ndim:
+        raise ValueError(
+            "`y` has to hold one class, or number, for each of the "
+            f"{len(x)} samples. Received: y of dtype {y.dtype} and shape "
+            f"{y.shape}"
+        )
+
+    def outputs():
+        seen = packing.seen_by(every[0])
+        return prediction.values(seen, x[:32], 32)
+
+    task = tasks.of(given.task, y, every, outputs)
+    if task == tasks.CLASSES:
+        y = samples_of.classes_of(y, len(x))
+    else:
+        y = tasks.checked(task, y, len(x))
+    truth = samples_of.true_features(given.truth, x, domain, packing)
+    return Data(x, y, truth, domain, packing, task)
 
 
 def named_models(models):
@@ -66,107 +247,61 @@ def _shapes(model):
         return None
 
 
-def arrays(x, y, domain="auto"):
-    """`x`, `y` and the domain; numbers but token ids become floats."""
-    x = checks.numeric("x", x)
-    domain = domain_of(domain, x)
-    if domain != "text" or x.dtype.kind == "f":
-        x = x.astype("float32", copy=False)
-    return x, classes_of(y, len(x)), domain
-
-
-def classes_of(y, samples):
-    """Class numbers `(samples,)`, from class numbers or one-hot rows."""
-    return checks.classes("y", y, samples)
-
-
-def true_features(truth, x, domain):
-    """`truth` as bools shaped like `x`.
-
-    Of each sample some features are true, not all; of texts, some may have no
-    rationale, which then do not count.
-    """
-    if truth is None:
-        return None
-    try:
-        truth = np.broadcast_to(truth, x.shape)
-    except ValueError:
-        raise ValueError(
-            f"`truth` has to have the shape of `x`, {x.shape}, or broadcast "
-            f"to it. Received: truth of shape {np.shape(truth)}"
-        ) from None
-    if domain == "text":
-        return _rationales(truth, x)
-    truth = checks.truth_masks("truth", truth, x.shape)
-    if domain == "images" and (truth != truth[..., :1]).any():
-        raise ValueError(
-            "`truth` of images has to be the same in all channels: a pixel "
-            "matters or does not. Received: channels that differ. Pass "
-            "`truth.any(-1, keepdims=True)`."
-        )
-    return truth
-
-
-def _rationales(truth, ids):
-    given = with_rationale(truth.astype(bool), ids)
-    if not given.any():
-        given[:] = True  # so that what is wrong is told
-    checks.truth_masks("truth", truth[given], ids[given].shape, ids[given] != 0)
-    return truth.astype(bool)
-
-
-def domain_of(domain, x):
-    """The kind of data, told by its type and its axes."""
-    if domain != "auto":
-        checks.choice("domain", domain, ("auto", *DOMAINS))
-        return domain
-    if x.ndim == 2:
-        return "text" if x.dtype.kind in "iu" else "table"
-    if x.ndim in (3, 4):
-        return {3: "series", 4: "images"}[x.ndim]
-    raise ValueError(
-        "`domain` cannot be told from `x`. Pass one of "
-        f"{list(DOMAINS)}. Received: x of shape {x.shape}"
-    )
-
-
-def gives_logits(from_logits, models, x, batch_size):
+def gives_logits(from_logits, models, data, batch_size):
     """Whether the outputs of each model are logits.
 
     The activation of the last layer tells it. Models without a last layer
     that can be known are told by all their outputs, in the same way: logits
-    if some leave [0, 1] or do not sum to 1.
+    if some leave [0, 1] or do not sum to 1. The numbers of a regression are
+    none.
 
     Args:
         from_logits: bool, or `"auto"`.
         models: dict from names to lists of models.
-        x: inputs, an array.
+        data: `Data`.
         batch_size: int.
 
     Returns:
         dict from names to lists of bools.
+
+    Raises:
+        ValueError: for `True` with a model that ends in a softmax or sigmoid,
+            which would be applied twice.
     """
     for model in itertools.chain(*models.values()):
         prediction.check_model(model)
+    known = {n: [ends_in_logits(m) for m in g] for n, g in models.items()}
+    if data.task == tasks.NUMBERS:
+        return {name: [False] * len(group) for name, group in models.items()}
     if from_logits != "auto":
+        squashed = [name for name, group in known.items() if False in group]
+        if from_logits and squashed:
+            raise ValueError(
+                "`from_logits=True` is of models that give logits; it would "
+                "apply a second softmax (or sigmoid) to what ends in one. "
+                f"Received: {squashed}. Leave it at 'auto'."
+            )
         return {n: [bool(from_logits)] * len(g) for n, g in models.items()}
-    found = {n: [ends_in_logits(m) for m in g] for n, g in models.items()}
     unknown = [
         model
         for name, group in models.items()
-        for model, known in zip(group, found[name])
-        if known is None
+        for model, told in zip(group, known[name])
+        if told is None
     ]
-    guess = any(_look_like_logits(m, x, batch_size) for m in unknown)
+    guess = any(_look_like_logits(m, data, batch_size) for m in unknown)
     return {
-        n: [guess if known is None else known for known in group]
-        for n, group in found.items()
+        n: [guess if told is None else told for told in group]
+        for n, group in known.items()
     }
 
 
-def _look_like_logits(model, x, batch_size):
-    outputs = np.asarray(model.predict(x, batch_size, verbose=0), "float64")
-    return not are_probabilities(outputs.reshape(len(outputs), -1))
+def _look_like_logits(model, data, batch_size):
+    seen = data.inputs.seen_by(model)
+    outputs = prediction.values(seen, data.x, batch_size)
+    if outputs.min() < 0 or outputs.max() > 1 + 1e-3:
+        return True
+    several = outputs.shape[1] > 1 and data.task == tasks.CLASSES
+    return bool(several and abs(outputs.sum(1) - 1).max() > 1e-2)
 
 
 def class_count(models, y):
@@ -178,7 +313,7 @@ def class_count(models, y):
     return int(y.max()) + 1
 
 
-def check_names(models, seeds, class_names, feature_names, x, y):
+def check_names(models, seeds, class_names, feature_names, data):
     """Checks what is there to name models, seeds and classes."""
     lengths = {name: len(group) for name, group in models.items()}
     if len(set(lengths.values())) > 1:
@@ -192,7 +327,8 @@ def check_names(models, seeds, class_names, feature_names, x, y):
             f"`seeds` has to hold a seed for each of the {count} models of a "
             f"name. Received: seeds={seeds!r}"
         )
-    classes = class_count(models, y)
+    x, y = data.x, data.y
+    classes = y.shape[1] if y.ndim > 1 else class_count(models, y)
     if class_names is not None and len(class_names) < classes:
         raise ValueError(
             f"`class_names` has to hold a name for each class, up to class "

@@ -8,12 +8,14 @@ import zlib
 
 import numpy as np
 
+from keras_sgt import files
+
 
 class Cache:
     """Parts of a comparison, each in a file of its own.
 
-    A part is written under another name and renamed when it is complete, so a
-    file that exists is whole, whenever the process is killed.
+    A file that exists is whole, whenever a process is killed, and several
+    processes may share a folder.
 
     Args:
         folder: path, or `None` to keep nothing.
@@ -33,27 +35,32 @@ class Cache:
         """
         if self.folder is None:
             return compute()
-        path = self.folder / f"{digest(key)}.npz"
-        found = _read(path)
+        name = digest(key)
+        path = self.folder / f"{name}.npz"
+        found = _read(path, name)
         if found is not None:
             return found
         found = compute()
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            np.savez(file, **found)
-        part.replace(path)
+        with files.replacing(path) as file:
+            np.savez(file, **found, **{_NAME: name})
         return found
 
 
-def _read(path):
-    """The arrays of a file; `None` if it is not there, or damaged."""
+_NAME = "cached as"  # the entry that tells a file of ours from any other
+
+
+def _read(path, name):
+    """The arrays of a file; `None` if it is not there, damaged or foreign."""
     try:
         with np.load(path) as arrays:
-            return dict(arrays)
-    except (OSError, EOFError, ValueError, KeyError):
+            found = dict(arrays)
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
-    except (zipfile.BadZipFile, zlib.error):
+    except (zipfile.BadZipFile, zlib.error, MemoryError):
         return None
+    if str(found.pop(_NAME, "")) != name:
+        return None
+    return found
 
 
 def digest(key):

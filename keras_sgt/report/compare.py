@@ -1,21 +1,19 @@
 """`compare`: models side by side."""
 
-import keras
-import numpy as np
+import types
 
-from keras_sgt import checks
-from keras_sgt.report import arguments
-from keras_sgt.report import measures as known_measures
+import keras
+
+from keras_sgt.report import arguments, tasks
 from keras_sgt.report.cache import Cache
 from keras_sgt.report.comparison import Comparison
-from keras_sgt.report.methods import named_methods
-from keras_sgt.report.task import Task
+from keras_sgt.report.work import Work
 
 
 def compare(
     models,
     x,
-    y,
+    y=None,
     methods=("gradient", "integrated_gradients", "random"),
     measures=None,
     truth=None,
@@ -29,35 +27,51 @@ def compare(
     batch_size=64,
     cache=None,
     verbose=1,
+    traditional=None,
+    control=None,
+    accuracy_tolerance=0.02,
+    vocabulary=None,
+    task="auto",
 ):
     """Compares models by accuracy, and by how faithful their maps are.
 
     Args:
-        models: dict from names to trained classifiers of the same inputs and
-            classes, or to lists of them, trained from several seeds.
-        x: test inputs, an array: images `(samples, height, width, channels)`,
-            time series `(samples, steps, features)`, tables
-            `(samples, columns)`, or texts, token ids `(samples, length)`
-            padded with 0. All but token ids become floats.
-        y: their classes, ints `(samples,)` or one-hot.
+        models: dict from names to trained models of the same inputs and
+            outputs, or to lists of them, trained from several seeds.
+        x: test inputs, what `fit` took: an array of images `(samples, height,
+            width, channels)`, time series `(samples, steps, features)`, rows
+            of a table `(samples, columns)`, or token ids `(samples, length)`,
+            padded with 0; a nest of arrays, such as a dict of columns or
+            `{"token_ids": ..., "padding_mask": ...}`; a `DataFrame`; or,
+            without `y`, a data set that yields `(x, y)` or `(x, y,
+            sample_weight)` (`tf.data`, `keras.utils.PyDataset`, a
+            `DataLoader`), which is read once, whole; weights are left aside.
+            All numbers but token ids become floats.
+        y: their classes, ints `(samples,)` or `(samples, 1)` or one-hot; ones
+            and zeros `(samples, labels)` of several labels at once; or
+            numbers `(samples, outputs)` of a regression. Defaults to what the
+            data set yields.
         methods: names of attribution methods, or a dict from names to
             functions from a model to a method of `keras_sgt.attribution`.
-            Attributed is the class that each model predicts. Defaults to the
-            gradient, integrated gradients, and random numbers, the control.
-            A cache tells methods apart by their names, and models by their
-            configuration and weights.
+            Attributed is the class that each model predicts (the most likely
+            label; of several numbers, that furthest from its mean). Defaults
+            to the gradient, integrated gradients, and random numbers, the
+            control. A cache tells methods apart by their names, and models by
+            their configuration and weights.
         measures: names of measures. Defaults to all that fit the data.
-        truth: bools shaped like `x` (or that broadcast to it): the features
-            that matter. Texts without any do not count in the measures that
-            need it. Defaults to `None`, unknown.
+        truth: bools shaped like `x` (or that broadcast to it; of images
+            without the channels): the features that matter. Texts without any
+            do not count in the measures that need it. Defaults to `None`,
+            unknown.
         domain: `"images"`, `"series"`, `"table"` or `"text"`. Defaults to
             `"auto"`: told by the axes and type of `x` (ints of two axes are
-            text).
+            text; several inputs are a table of all their entries, or text
+            where they are token ids and what goes along with each).
         seeds: list of ints, the seeds of each name's models, which the notes
             of the table name. Defaults to none.
-        class_names: list of str.
+        class_names: list of str, of the classes or the labels.
         feature_names: list of str, of the columns of a table or the features
-            of series.
+            of series. Defaults to the names of the columns or inputs.
         token_names: list of str, or dict from ids to str, of texts.
         from_logits: whether outputs are logits. Defaults to `"auto"`: told by
             the activation of the last layer, or, where that cannot be known,
@@ -67,6 +81,20 @@ def compare(
         cache: path of a folder that keeps what is finished: the same call
             goes on where it was interrupted. Defaults to none.
         verbose: 1 for a progress bar. Defaults to 1.
+        traditional: str, the name of the model that was trained
+            traditionally, with which the verdict compares the others.
+            Defaults to the one that is named so: "traditional", "plain", ...
+        control: str, the name of the model whose guidance was blind. Defaults
+            to the one that is named so: "random mask", "control", ...
+        accuracy_tolerance: float, how much accuracy (or R²) a model may lose
+            for the sake of its maps. One whose loss is greater for sure, by
+            its 95 % interval, is left out of the verdict and of the marks of
+            the best. Defaults to 0.02.
+        vocabulary: what decodes token ids: a list of words, a dict or function
+            from ids to words, or a layer or tokenizer that knows them
+            (`get_vocabulary()`, `id_to_token(id)`).
+        task: `"classification"`, `"multi-label"` or `"regression"`. Defaults
+            to `"auto"`: told by the labels, the loss and the outputs.
 
     Returns:
         `Comparison`.
@@ -89,77 +117,51 @@ def compare(
     >>> [row["measure"] for row in result.rows]
     ['accuracy', 'accuracy_drop', 'deletion', 'insertion', 'gini']
     """
-    models = arguments.named_models(models)
-    x, y, domain = arguments.arrays(x, y, domain)
-    truth = arguments.true_features(truth, x, domain)
-    task = Task(
-        x=x,
-        y=y,
-        truth=truth,
-        domain=domain,
-        measures=known_measures.choose(measures, domain, truth),
-        shown=_of_all_classes(y, checks.count("samples", samples)),
-        batch_size=checks.count("batch_size", batch_size),
-    )
-    methods = named_methods(methods)
-    arguments.check_names(models, seeds, class_names, feature_names, x, y)
+    asked = arguments.checked(types.SimpleNamespace(**locals()))
     return Comparison(
-        parts=_parts(task, models, methods, from_logits, Cache(cache), verbose),
-        x=x[task.shown],
-        y=y[task.shown],
-        truth=None if truth is None else truth[task.shown],
-        domain=domain,
-        shown=task.shown,
-        count=len(x),
-        seeds=seeds,
-        class_names=class_names,
-        feature_names=feature_names,
-        token_names=token_names,
+        parts=_parts(asked, Cache(cache), verbose),
+        data=asked.data.some(asked.shown),
+        names=asked.names,
+        shown=asked.shown,
+        count=len(asked.data.x),
+        chance=tasks.chance(asked.data.task, asked.data.y),
+        accuracy_tolerance=asked.accuracy_tolerance,
+        batch_size=asked.batch_size,
     )
 
 
-def _parts(task, models, methods, from_logits, cache, verbose):
+def _parts(asked, cache, verbose):
     """What is found of each model, method (`None`: of no method) and seed."""
-    logits = arguments.gives_logits(
-        from_logits, models, task.x, task.batch_size
-    )
+    work = Work(asked.data, asked.measures, asked.shown, asked.batch_size)
     numbered = [
-        (name, seed, model, logits[name][seed])
-        for name, group in models.items()
+        (name, seed, model, asked.logits[name][seed])
+        for name, group in asked.models.items()
         for seed, model in enumerate(group)
     ]
     # A method that does not go with a model is told before the work starts.
     made = {
-        (name, method, seed): make(model, from_logits=told)
-        for name, seed, model, told in numbered
-        for method, make in methods.items()
+        (name, method, seed): make(model, from_logits=logits)
+        for name, seed, model, logits in numbered
+        for method, make in asked.methods.items()
     }
     bar = keras.utils.Progbar(
-        len(numbered) * (1 + len(methods)), verbose=verbose, unit_name="part"
+        len(numbered) * (1 + len(asked.methods)),
+        verbose=verbose,
+        unit_name="part",
     )
     parts = {}
-    for name, seed, model, told in numbered:
-        key = task.key(model, told)
+    for name, seed, model, logits in numbered:
+        key = work.key(model, logits)
         parts[name, None, seed] = cache.get(
-            [key, "model"],
-            lambda model=model, told=told: task.of_model(model, told),
+            [key, "model"], lambda of=(model, logits): work.of_model(*of)
         )
         bar.add(1)
-        for method in methods:
+        for method in asked.methods:
             # Not kept: it holds a compiled program.
             one = made.pop((name, method, seed))
             parts[name, method, seed] = cache.get(
-                [key, method, task.measures],
-                lambda of=(model, one, told): task.of_method(*of),
+                [key, method, work.measures],
+                lambda of=(model, one, logits): work.of_method(*of),
             )
             bar.add(1)
     return parts
-
-
-def _of_all_classes(y, samples):
-    """The first samples of every class, in turn."""
-    turn = np.empty(len(y), int)
-    for label in np.unique(y):
-        turn[y == label] = np.arange((y == label).sum())
-    order = np.lexsort((np.arange(len(y)), y, turn))
-    return np.sort(order[:samples])

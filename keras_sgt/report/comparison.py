@@ -5,28 +5,32 @@ import html
 import io
 import json
 import pathlib
+import textwrap
 
 import numpy as np
 
+from keras_sgt import files
 from keras_sgt.report import measures as known_measures
-from keras_sgt.report import summary
-from keras_sgt.report.task import BINS
+from keras_sgt.report import summary, verdict
+from keras_sgt.report.tasks import CLASSES, LABELS, NUMBERS
+from keras_sgt.report.work import BINS
 
 COLUMNS = ("model", "method", "measure", "value", "low", "high", "n")
-
-# How much less accurate than the best a model may be to be marked as best in
-# another measure: who predicts nothing loses nothing as features go.
-NEAR = 0.02
+WIDTH = 100  # of what `print` shows
+LONGEST = 24  # characters of a name in a table
 
 
 class Comparison:
     """Models side by side; what `compare` returns.
 
+    `verdict` says in sentences what was found against traditional training,
+    whether the control did as well, and what has to be known to believe it.
+
     `rows` are dicts with `model`, `method`, `measure`, `value`, `low`, `high`
     and `n`. Of one model a name, `low` and `high` are the 95 % bootstrap
     interval over n samples; of several, that of the mean over n seeds, by
-    Student's t. `print` shows them as a table, the best of each measure
-    marked; a notebook shows the same.
+    Student's t. `print` shows the verdict and the rows as tables, the best of
+    each measure marked; a notebook shows the same.
 
     Example:
 
@@ -39,8 +43,8 @@ class Comparison:
     >>> result = keras_sgt.compare(
     ...     {"only": model}, x, [0, 1, 1], ["gradient"], ["gini"], verbose=0
     ... )
-    >>> print(str(result).splitlines()[0])
-    model  method                 accuracy ↑  sparsity (Gini)
+    >>> print(result.verdict.splitlines()[0])
+    One model alone: there is nothing to compare it with.
     >>> print(result.to_csv().splitlines()[0])
     model,method,measure,value,low,high,n
     """
@@ -48,30 +52,31 @@ class Comparison:
     def __init__(
         self,
         parts,
-        x,
-        y,
-        truth,
-        domain,
+        data,
+        names,
         shown,
         count,
-        seeds=None,
-        class_names=None,
-        feature_names=None,
-        token_names=None,
+        chance,
+        accuracy_tolerance,
+        batch_size,
     ):
         self.parts = parts
-        self.x = x
-        self.y = y
-        self.truth = truth
-        self.domain = domain
+        self.x = data.inputs.values(data.x)
+        self.y = data.y
+        self.truth = data.truth
+        self.domain = data.domain
+        self.names = names
         self.shown = shown
         self.count = count
-        self.seeds = seeds
-        self.class_names = class_names
-        self.feature_names = feature_names
-        self.token_names = token_names
-        if domain == "table" and feature_names is None:
-            self.feature_names = [f"column {i}" for i in range(x.shape[1])]
+        self.chance = chance
+        self.accuracy_tolerance = accuracy_tolerance
+        self.batch_size = batch_size
+        self.task = data.task
+        self.quality = known_measures.QUALITIES[data.task]
+        self.feature_names = names.features
+        if self.domain == "table" and names.features is None:
+            count = self.x.shape[1]
+            self.feature_names = [f"column {i}" for i in range(count)]
         self.models = list(dict.fromkeys(name for name, _, _ in parts))
         self.methods = [
             m for m in dict.fromkeys(m for _, m, _ in parts) if m is not None
@@ -104,7 +109,7 @@ class Comparison:
         Returns:
             A pair of arrays `(points,)`.
         """
-        group = self._group(model, method)
+        group = self.group(model, method)
         levels = group[0][f"{measure}/levels"]
         return levels, np.mean([p[f"{measure}/curve"] for p in group], axis=0)
 
@@ -119,7 +124,7 @@ class Comparison:
             of features in each.
         """
         counts = np.mean(
-            [part["histogram"] for part in self._group(model, method)], axis=0
+            [part["histogram"] for part in self.group(model, method)], axis=0
         )
         middles = (np.arange(BINS) + 0.5) / BINS
         return middles, counts
@@ -133,7 +138,37 @@ class Comparison:
         first = self.part(self.models[0], self.methods[0])
         return [k.removesuffix("/curve") for k in first if "/curve" in k]
 
-    def _group(self, model, method):
+    @property
+    def measures(self):
+        """The measures of maps, list of str."""
+        measured = dict.fromkeys(row["measure"] for row in self.rows)
+        return [measure for measure in measured if measure != self.quality]
+
+    @property
+    def quality_title(self):
+        """What the quality of predictions is called."""
+        return known_measures.title(self.quality)
+
+    @property
+    def trainings(self):
+        """How many models each name has."""
+        return 1 + max(seed for _, _, seed in self.parts)
+
+    @property
+    def verdict(self):
+        """What the comparison says, a sentence a line, str."""
+        return "\n".join(verdict.sentences(self))
+
+    def group(self, model, method=None):
+        """What was found with each seed of a model, as `part`.
+
+        Args:
+            model: str.
+            method: str, or `None`.
+
+        Returns:
+            list of dicts of arrays.
+        """
         return [
             part
             for (a, b, _), part in self.parts.items()
@@ -141,7 +176,7 @@ class Comparison:
         ]
 
     def _summaries(self, model, method):
-        group = self._group(model, method)
+        group = self.group(model, method)
         for key in group[0]:
             if key.endswith("/value"):
                 measure = key.removesuffix("/value")
@@ -150,11 +185,11 @@ class Comparison:
     def best(self, measure):
         """The models and methods that are best in a measure.
 
-        Among models whose accuracy is at most 0.02 below the best one's: a
-        model that predicts nothing loses nothing as features go. Of the
-        methods but `random`, whose numbers are a control. None is best where
-        the 95 % interval of the difference between the first two (paired: by
-        sample, or by seed) includes 0.
+        Among models that are not certainly less accurate than
+        `accuracy_tolerance` allows: a model that predicts nothing loses
+        nothing as features go. Of the methods but `random`, whose numbers are
+        a control. None is best where the 95 % interval of the paired
+        difference between the first two includes 0.
 
         Args:
             measure: str.
@@ -163,21 +198,18 @@ class Comparison:
             list of pairs of model and method, mostly of one or none.
         """
         higher = known_measures.higher(measure)
-        accuracy = self._values("accuracy")
-        top = np.nanmax([*accuracy.values(), -np.inf])
-        near = {m for (m, _), v in accuracy.items() if v >= top - NEAR}
+        out = () if measure == self.quality else verdict.left_out(self)
         values = {
             pair: value if higher else -value
             for pair, value in self._values(measure).items()
-            if (pair[0] in near or measure == "accuracy")
-            and pair[1] != "random"
-            and np.isfinite(value)
+            if pair[0] not in out and pair[1] != "random" and np.isfinite(value)
         }
         if higher is None or len(values) < 2:
             return []
         first, second = sorted(values, key=values.get, reverse=True)[:2]
-        groups = self._group(*first), self._group(*second)
-        if summary.differ(measure, *groups) is False:
+        groups = self.group(*first), self.group(*second)
+        difference = summary.difference(measure, *groups)
+        if difference is not None and not difference.sign:
             return []
         return [p for p, value in values.items() if value == values[first]]
 
@@ -212,37 +244,60 @@ class Comparison:
 
     def __str__(self):
         head, lines = self.table()
-        widths = [
-            max(len(line[i]) for line in [head, *lines])
-            for i in range(len(head))
-        ]
+        table = [[_short(text) for text in line[:2]] for line in lines]
+        left = [max(len(n[i]) for n in [head[:2], *table]) for i in (0, 1)]
+        blocks = [[]]
+        room = WIDTH - sum(left) - 2
+        for i in range(2, len(head)):
+            width = max(len(line[i]) for line in [head, *lines])
+            if blocks[-1] and room < width + 2:
+                blocks.append([])
+                room = WIDTH - sum(left) - 2
+            blocks[-1].append((i, width))
+            room -= width + 2
 
-        def aligned(line):
-            texts = [
-                text.ljust(w) if i < 2 else text.rjust(w)
-                for i, (text, w) in enumerate(zip(line, widths))
-            ]
+        def aligned(names, line, block):
+            texts = [name.ljust(w) for name, w in zip(names, left)]
+            texts += [line[i].rjust(width) for i, width in block]
             return "  ".join(texts).rstrip()
 
-        return "\n".join([aligned(head), *map(aligned, lines), "", self.note])
+        tables = [
+            "\n".join(
+                aligned(names, line, block)
+                for names, line in zip([head[:2], *table], [head, *lines])
+            )
+            for block in blocks
+        ]
+        said = [_wrapped(line) for line in verdict.sentences(self)]
+        return "\n\n".join(["\n".join(said), *tables, _wrapped(self.note)])
 
     __repr__ = __str__
 
     @property
     def note(self):
         """What the numbers of the table mean."""
-        several = max(seed for _, _, seed in self.parts) > 0
         spread = "the 95 % bootstrap interval over the samples"
-        if several:
-            seeds = "" if self.seeds is None else f" {self.seeds}"
+        if self.trainings > 1:
+            seeds = self.names.seeds
+            seeds = "" if seeds is None else f" {seeds}"
             spread = f"the 95 % interval of the mean over seeds{seeds}, by t"
+        other = known_measures.of_other_tasks(self.domain, self.task)
+        titles = ", ".join(map(known_measures.title, other))
+        left = ""
+        if self.task != CLASSES:
+            left = f" Left out, for they are of exclusive classes: {titles}."
+        attributed = {
+            CLASSES: "the class that each model predicts",
+            LABELS: "the label that each model finds most likely",
+            NUMBERS: "the output (of several, that furthest from its mean)",
+        }[self.task]
         return (
             f"In brackets, {spread}. ↑ higher is better, ↓ lower is better. * "
-            "the best of a measure: among models whose accuracy is at most "
-            f"{NEAR} below the best, where the 95 % interval of the paired "
-            "difference to the second best excludes 0; random maps are a "
-            "control and take no part. Attributed is the class that each "
-            "model predicts."
+            "the best of a measure, where the 95 % interval of the paired "
+            "difference to the second best excludes 0; models that are "
+            f"certainly less accurate than the best by more than "
+            f"{self.accuracy_tolerance:g}, and random maps, which are a "
+            f"control, take no part. Attributed is {attributed}.{left}"
         )
 
     def _repr_html_(self):
@@ -253,9 +308,12 @@ class Comparison:
             return f"<tr>{''.join(cells)}</tr>"
 
         body = "".join(row("td", line) for line in lines)
+        said = "".join(
+            f"<p>{html.escape(line)}</p>" for line in verdict.sentences(self)
+        )
         return (
-            f"<table><thead>{row('th', head)}</thead><tbody>{body}</tbody>"
-            f"</table><p>{html.escape(self.note)}</p>"
+            f"{said}<table><thead>{row('th', head)}</thead>"
+            f"<tbody>{body}</tbody></table><p>{html.escape(self.note)}</p>"
         )
 
     def to_frame(self):
@@ -279,6 +337,9 @@ class Comparison:
     def to_csv(self, path=None):
         """The rows as CSV, in a file or as text.
 
+        A name that a spreadsheet would take for a formula, for it begins with
+        =, +, - or @, gets an apostrophe before it.
+
         Args:
             path: path of the file. Defaults to none.
 
@@ -288,7 +349,9 @@ class Comparison:
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(self.rows)
+        writer.writerows(
+            {k: _cell_of_csv(v) for k, v in row.items()} for row in self.rows
+        )
         return _written(text.getvalue(), path)
 
     def to_json(self, path=None):
@@ -318,11 +381,12 @@ class Comparison:
 
         return figures.overview(self)
 
-    def save(self, path):
+    def save(self, path, title="Saliency compared"):
         """Writes the report: one HTML file that needs nothing else.
 
         Args:
             path: path of the file.
+            title: str, of the page. Defaults to "Saliency compared".
 
         Raises:
             ValueError: unless the name ends in `.html`.
@@ -334,7 +398,7 @@ class Comparison:
             raise ValueError(
                 f"`path` has to end in '.html'. Received: {str(path)!r}"
             )
-        _written(page.render(self), path)
+        _written(page.render(self, title), path)
 
 
 def _cell(row, best):
@@ -346,16 +410,26 @@ def _cell(row, best):
     return text + (" *" if best else "  ")
 
 
+def _cell_of_csv(value):
+    formula = isinstance(value, str) and value[:1] in tuple("=+-@\t\r")
+    return f"'{value}" if formula else value
+
+
+def _short(name):
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+
+
+def _wrapped(text):
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False)
+
+
 def _json_number(value):
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def _written(text, path):
-    """Text, in a file that is complete or not there."""
+    """Text, in a file if there is a path for one."""
     if path is None:
         return text
-    path = pathlib.Path(path)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    files.write(path, text)
     return None

@@ -345,14 +345,14 @@ def _curves(comparison, method, axes):
             for model in comparison.models
         }
         plot_curves(curves, ax=ax)
-        _titled(ax, f"{known_measures.heading(measure)}\n{method}")
+        titled(ax, f"{known_measures.heading(measure)}\n{method}")
     shares = {
         model: comparison.distribution(model, method)
         for model in comparison.models
     }
     plot_curves(shares, xlabel="share of the map's largest", ax=axes[-1])
     axes[-1].set_yscale("log")
-    _titled(axes[-1], f"share of features\n{method}")
+    titled(axes[-1], f"share of features\n{method}")
 
 
 def _picture_of(comparison, model, i, ax):
@@ -361,7 +361,7 @@ def _picture_of(comparison, model, i, ax):
     x = comparison.x[i]
     names = comparison.feature_names
     if comparison.domain == "text":
-        names = words(x, comparison.token_names)
+        names = words(x, comparison.names.tokens)
     picture(
         comparison.domain,
         x,
@@ -370,7 +370,7 @@ def _picture_of(comparison, model, i, ax):
         names,
         ax,
     )
-    _titled(ax, f"sample {comparison.shown[i]}\n{model}, {method}")
+    titled(ax, f"sample {comparison.shown[i]}\n{model}, {method}")
 
 
 def picture(domain, x, relevance, truth=None, names=None, ax=None):
@@ -406,13 +406,48 @@ def words(ids, names):
     ids = ids[: int(np.flatnonzero(ids).max(initial=-1)) + 1].tolist()
     if names is None:
         return [str(token) for token in ids]
+    if callable(names):
+        return [str(names(token)) for token in ids]
     if isinstance(names, dict):
         return [str(names.get(token, token)) for token in ids]
     known = range(len(names))
     return [str(names[token] if token in known else token) for token in ids]
 
 
-def _titled(ax, title):
+def outline(ax, truth):
+    """The border of what is true of an image, on its axes."""
+    mask = np.asarray(truth, bool)
+    mask = mask.any(-1) if mask.ndim == 3 else mask
+    if mask.any() and not mask.all():
+        for colour, width in (("white", 2.5), ("black", 1.2)):
+            ax.contour(mask, [0.5], colors=colour, linewidths=width)
+
+
+def legend(figure, signed, truth):
+    """What the colours of a figure's maps mean, below them.
+
+    Args:
+        figure: Matplotlib figure.
+        signed: whether some relevance is negative.
+        truth: whether the true features are drawn.
+    """
+    from matplotlib import lines, patches
+
+    against, _, support = _diverging(np.array([-1.0, 0.0, 1.0]))
+    told = "for the class" if signed else "relevant"
+    handles = [patches.Patch(color=support, label=f"{told}, each map's scale")]
+    if signed:
+        handles.append(patches.Patch(color=against, label="against it"))
+    if truth:
+        handles.append(
+            lines.Line2D([], [], color="black", label="known to matter")
+        )
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=3, frameon=False
+    )
+
+
+def titled(ax, title):
     """A title in lines that are not wider than the axes."""
     lines = [textwrap.fill(line, 36) for line in title.split("\n")]
     siblings = ax.get_shared_x_axes().get_siblings(ax)

@@ -1,12 +1,16 @@
 """The report: one HTML file that needs nothing else."""
 
 import base64
+import datetime
 import hashlib
+import platform
 
+import keras
 import numpy as np
 
-from keras_sgt.report import figures
+from keras_sgt.report import figures, verdict
 from keras_sgt.report import measures as known_measures
+from keras_sgt.report.tasks import CLASSES, LABELS, NUMBERS
 from keras_sgt.version import __version__
 
 FILES = "page_files"
@@ -23,23 +27,56 @@ def render(comparison, title="Saliency compared"):
         for kind in ("css", "js")
     )
     head, lines = comparison.table()
+    measured = [comparison.quality, *comparison.measures]
     return environment.get_template("page.html").render(
         title=title,
+        verdict=verdict.sentences(comparison),
         about=_about(comparison),
-        head=head[2:],
+        settings=_settings(comparison),
+        head=[
+            (text, known_measures.meaning(measure))
+            for text, measure in zip(head[2:], measured)
+        ],
         lines=[
             (*line[:2], [_split(cell) for cell in line[2:]]) for line in lines
         ],
         note=comparison.note,
-        scale=_SCALE,
+        scale=_scale(comparison.task),
         domain=comparison.domain,
+        task=comparison.task,
+        truth=comparison.truth is not None,
         data=_content(comparison),
         style=style,
         script=script,
         style_hash=_hash(style),
         script_hash=_hash(script),
+        date=_now(),
         version=__version__,
     )
+
+
+def _now():
+    now = datetime.datetime.now(datetime.UTC)
+    return now.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _settings(comparison):
+    """What else has to be known to repeat it, as pairs of name and value."""
+    names = comparison.names
+    backend = keras.backend.backend()
+    return [
+        ("task", comparison.task),
+        ("kind of data", comparison.domain),
+        ("traditional", names.traditional or "not told"),
+        ("control", names.control or "none"),
+        ("trainings of each", comparison.trainings),
+        ("seeds", "not told" if names.seeds is None else names.seeds),
+        ("accuracy tolerance", comparison.accuracy_tolerance),
+        ("batch size", comparison.batch_size),
+        ("keras_sgt", __version__),
+        ("Keras", f"{keras.__version__} on {backend}"),
+        ("Python", platform.python_version()),
+    ]
 
 
 def _split(cell):
@@ -90,12 +127,13 @@ def _content(comparison):
         for method in comparison.methods
     }
     inputs = _inputs(comparison, side)
-    names = comparison.class_names
+    names = comparison.names.classes
     classes = max(
-        comparison.part(m)["probabilities"].shape[1] for m in comparison.models
+        comparison.part(m)["outputs"].shape[1] for m in comparison.models
     )
     return {
         "domain": comparison.domain,
+        "task": comparison.task,
         "models": comparison.models,
         "methods": comparison.methods,
         "signed": {
@@ -118,10 +156,6 @@ def _content(comparison):
 
 
 def _sample(comparison, i, given, maps):
-    said = {
-        model: comparison.part(model)["probabilities"][i]
-        for model in comparison.models
-    }
     own = {pair: values[i] for pair, values in maps.items()}
     if comparison.domain == "table":
         given, own = _top_columns(comparison, i, own)
@@ -130,9 +164,7 @@ def _sample(comparison, i, given, maps):
     return {
         **given,
         "index": int(comparison.shown[i]),
-        "label": int(comparison.y[i]),
-        "predicted": {m: int(p.argmax()) for m, p in said.items()},
-        "probability": {m: round(float(p.max()), 4) for m, p in said.items()},
+        **_said(comparison, i),
         "maps": {
             model: {
                 method: _quantised(own[model, method])
@@ -141,6 +173,42 @@ def _sample(comparison, i, given, maps):
             for model in comparison.models
         },
     }
+
+
+def _said(comparison, i):
+    """The truth of a sample, and what each model says of it."""
+    y = comparison.y[i]
+    said = {m: comparison.part(m)["outputs"][i] for m in comparison.models}
+    if comparison.task == CLASSES:
+        return {
+            "label": int(y),
+            "predicted": {m: int(p.argmax()) for m, p in said.items()},
+            "probability": {
+                m: round(float(p.max()), 4) for m, p in said.items()
+            },
+        }
+    if comparison.task == NUMBERS:
+        return {
+            "true": _numbers(y),
+            "said": {m: _numbers(values) for m, values in said.items()},
+        }
+    names = comparison.names.classes or range(len(y))
+    return {
+        "true": _labels(names, y > 0.5),
+        "said": {m: _labels(names, p > 0.5) for m, p in said.items()},
+        "right": {
+            m: bool(((p > 0.5) == (y > 0.5)).all()) for m, p in said.items()
+        },
+    }
+
+
+def _numbers(values):
+    return ", ".join(f"{value:.4g}" for value in values)
+
+
+def _labels(names, chosen):
+    found = [str(name) for name, one in zip(names, chosen) if one]
+    return ", ".join(found) or "none"
 
 
 def _top_columns(comparison, i, maps):
@@ -153,7 +221,7 @@ def _top_columns(comparison, i, maps):
     names, row = comparison.feature_names, comparison.x[i]
     given = {
         "names": [_short(names[c]) for c in top],
-        "values": [f"{v:.4g}" for v in row[top]],
+        "values": [v if isinstance(v, str) else f"{v:.4g}" for v in row[top]],
         "more": len(row) - len(top),
     }
     return given, {k: values[top] for k, values in maps.items()}
@@ -194,15 +262,17 @@ def _inputs(comparison, side):
     else:
         scaled = (x - low) / max(high - low, 1e-12) * 255 - 128
         found = [{"input": _base64(a)} for a in scaled]
-    if truth is not None and comparison.domain == "series":
+    if truth is not None:
         for one, mask in zip(found, truth):
-            reduced = _reduced(mask[None].astype("float32"), "series", side)
+            reduced = _reduced(
+                mask[None].astype("float32"), comparison.domain, side
+            )
             one["truth"] = _base64(reduced[0] > 0)
     return found
 
 
 def _words(comparison, i):
-    words = figures.words(comparison.x[i], comparison.token_names)
+    words = figures.words(comparison.x[i], comparison.names.tokens)
     maps = len(comparison.models) * len(comparison.methods)
     bytes_each = 1.4 * maps + 20
     most = int(PICTURE_BYTES / len(comparison.shown) / bytes_each)
@@ -217,7 +287,8 @@ def _words(comparison, i):
 def _side(comparison):
     """The most pixels that a side of a picture may have."""
     maps = len(comparison.models) * len(comparison.methods)
-    pictures = len(comparison.shown) * (maps + 3)  # the input has 3 colours
+    # The input has 3 colours; there may be a truth.
+    pictures = len(comparison.shown) * (maps + 4)
     return max(8, int((PICTURE_BYTES / pictures) ** 0.5))
 
 
@@ -256,7 +327,8 @@ def _curves(comparison):
             yield {
                 "method": method,
                 "title": known_measures.heading(measure),
-                "along": "share of features",
+                "up": known_measures.MEASURES[measure].axes[0],
+                "along": known_measures.MEASURES[measure].axes[1],
                 "series": [
                     _line(model, *comparison.curve(model, method, measure))
                     for model in comparison.models
@@ -288,27 +360,32 @@ def _line(name, x, y):
 
 
 def _sorts(comparison):
+    """For each measure, its value for every sample by model and method."""
+    found = {}
     for model in comparison.models:
         for method in comparison.methods:
             part = comparison.part(model, method)
-            for key in part:
-                measure, _, field = key.partition("/")
-                if field == "per_sample":
-                    values = part[key][comparison.shown]
-                    title = known_measures.heading(measure)
-                    yield {
-                        "title": f"{title}: {model}, {method}",
-                        "values": [
-                            None if np.isnan(v) else round(float(v), 5)
-                            for v in values
-                        ],
-                    }
+            for measure in comparison.measures:
+                values = part[f"{measure}/per_sample"][comparison.shown]
+                of = found.setdefault(known_measures.heading(measure), {})
+                of[f"{model}, {method}"] = [
+                    None if np.isnan(v) else round(float(v), 5) for v in values
+                ]
+    return [{"title": title, "of": of} for title, of in found.items()]
 
 
-_SCALE = (
-    "Each map has its own scale: white is zero, orange the largest magnitude, "
-    "for the class that the model predicts, and blue that magnitude against "
-    "it. Methods that tell magnitudes only run from white to orange, which "
-    "then says neither for nor against. The number beside a map is what its "
-    "darkest colour stands for."
-)
+def _scale(task):
+    """What colours mean."""
+    attributed = {
+        CLASSES: "the class that the model predicts",
+        LABELS: "the label that the model finds most likely",
+        NUMBERS: "a larger output",
+    }[task]
+    wrong = " A wavy underline marks a wrong prediction."
+    return (
+        f"White is zero, orange speaks for {attributed}, blue against it. The "
+        "maps of a sample by one method have one scale, that of the largest "
+        "of them, unless each is to have its own. Methods that tell "
+        "magnitudes only run from white to orange, which then says neither "
+        f"for nor against.{'' if task == NUMBERS else wrong}"
+    )

@@ -569,3 +569,37 @@ def test_deletion_is_pixel_flipping_of_quantus():
     np.testing.assert_allclose(
         found.curve[1:], np.mean(expected, axis=0), atol=1e-6
     )
+
+
+@pytest.mark.parametrize("keep_top", [False, True])
+def test_output_change_is_its_formula(keep_top):
+    """By a loop over samples and levels, of a linear model's two outputs."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(7, 10)).astype("float32")
+    kernel = rng.normal(size=(10, 2)).astype("float32")
+    model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(2)])
+    model.set_weights([kernel, np.zeros(2)])
+    maps, target = rng.normal(size=x.shape), np.arange(7) % 2
+    found = evaluation.output_change(
+        model, x, maps, target, levels=[0.2, 0.5], keep_top=keep_top
+    )
+    outputs = x @ kernel
+    changes = np.zeros((7, 4))
+    for i in range(7):
+        order = np.argsort(-abs(maps[i]))
+        for j, count in enumerate((0, 2, 5, 10)):
+            removed = order[count:] if keep_top else order[:count]
+            row = x[i].copy()
+            row[removed] = x.mean(0)[removed]
+            moved = abs((row @ kernel - outputs[i])[target[i]])
+            changes[i, j] = moved / outputs.std(0)[target[i]]
+    np.testing.assert_allclose(found.curve, changes.mean(0), rtol=1e-4)
+    areas = (changes[:, 1:] + changes[:, :-1]) / 2 @ [0.2, 0.3, 0.5]
+    np.testing.assert_allclose(found.per_sample, areas, rtol=1e-4)
+
+
+def test_output_change_of_a_constant_is_zero():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.set_weights([np.zeros((4, 1)), np.ones(1)])
+    x = np.random.default_rng(0).normal(size=(5, 4))
+    assert evaluation.output_change(model, x, x).value == 0

@@ -44,6 +44,9 @@ def classifiers(shape, head=()):
                 layers.Dense(3, "softmax"),
             ]
         )
+        # So that the maps of the one are clearly larger.
+        weights = models[name].get_weights()
+        models[name].set_weights([(1 + seed) * w for w in weights])
     return models
 
 
@@ -71,6 +74,21 @@ def table():
     return classifiers((5,)), x, np.arange(9) % 3, {"feature_names": names}
 
 
+def regression():
+    """A regression of columns by name, one of them a category."""
+    x = {
+        "hours": RNG.normal(size=9).astype("float32"),
+        "age": RNG.normal(size=9).astype("float32"),
+    }
+    models = {}
+    for seed, name in enumerate(("traditional", "guided")):
+        keras.utils.set_random_seed(seed)
+        inputs = {key: keras.Input((1,), name=key) for key in x}
+        mixed = layers.Concatenate()(list(inputs.values()))
+        models[name] = keras.Model(inputs, layers.Dense(1)(mixed))
+    return models, x, x["hours"] + 0.1, {}
+
+
 def text():
     words = ["", "a", "film", "was", "really", "good", "bad", "dull"]
     words += ["<i>bold</i>", "and", "of"]
@@ -94,7 +112,7 @@ def text():
     return models, x, np.arange(9) % 2, options
 
 
-DOMAINS = {f.__name__: f for f in (images, series, table, text)}
+DOMAINS = {f.__name__: f for f in (images, series, table, text, regression)}
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +232,7 @@ def test_filters_and_sorts(opened):
     highest_first = order()
     assert highest_first != [str(i) for i in range(12)]
     assert sorted(highest_first, key=int) == [str(i) for i in range(12)]
-    values = page.evaluate("data.sorts[0].values")
+    values = page.evaluate("Object.values(data.sorts[0].of)[0]")
     sizes = [values[int(i)] for i in highest_first]
     assert sizes == sorted(values, reverse=True)
     page.select_option("#order", "1")
@@ -223,6 +241,7 @@ def test_filters_and_sorts(opened):
 
 def test_models_stand_side_by_side_and_can_be_hidden(opened):
     page = opened("images")
+    page.check("#methods-1")  # random maps are folded away
     card = page.locator(".sample").first
     cells = card.locator(".views figure")
     boxes = [cell.bounding_box() for cell in cells.all()]
@@ -239,6 +258,107 @@ def test_models_stand_side_by_side_and_can_be_hidden(opened):
     last = page.locator(".sample").last.locator(".views figure")
     last.first.wait_for(state="visible")
     assert sum(cell.is_visible() for cell in last.all()) == 1
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_verdict_comes_first(opened, domain):
+    page = opened(domain)
+    titles = page.locator("h1, h2").all_text_contents()
+    assert titles[:2] == ["Saliency compared", "Verdict"]
+    first = page.locator(".verdict li").first.text_content()
+    assert first.startswith("guided against traditional: ")
+    page.locator("summary").click()
+    assert f"{keras.__version__} on" in page.locator("dl").text_content()
+
+
+def test_a_measure_tells_what_it_means(opened):
+    page = opened("images", 390)
+    button = page.locator(".numbers button").nth(1)
+    told = page.locator(".numbers [popover]").nth(1)
+    assert not told.is_visible()
+    button.focus()
+    page.keyboard.press("Enter")
+    assert told.is_visible()
+    assert told.text_content().startswith("The area under the accuracy")
+    page.keyboard.press("Escape")
+    assert not told.is_visible()
+
+
+def test_random_maps_are_folded_away(opened):
+    page = opened("images")
+    card = page.locator(".sample").first
+    visible = [f for f in card.locator(".views figure").all() if f.is_visible()]
+    assert len(visible) == 2  # of the gradient, a model each
+    page.check("#methods-1")
+    visible = [f for f in card.locator(".views figure").all() if f.is_visible()]
+    assert len(visible) == 4
+
+
+DARKEST = """canvas => { const c = canvas.getContext("2d");
+    const p = c.getImageData(0, 0, canvas.width, canvas.height).data;
+    let least = 255; for (let i = 2; i < p.length; i += 4)
+    least = Math.min(least, p[i - 2], p[i]); return least; }"""
+
+
+def test_maps_of_a_sample_have_one_scale(opened):
+    """Only the larger map reaches the darkest colour; both, by the switch."""
+    page = opened("images")
+    figures = page.locator(".sample").first.locator(".views figure")
+    scales = page.evaluate(
+        "data.models.map(m => data.samples[0].maps[m].gradient.scale)"
+    )
+    largest, other = (0, 1) if scales[0] > scales[1] else (1, 0)
+    maps = [figures.nth(i).locator("canvas").first for i in range(2)]
+    captions = [figures.nth(i).locator("figcaption") for i in range(2)]
+    said = [c.text_content().split("scale ")[1] for c in captions]
+    assert said[0] == said[1]
+    darkest = [canvas.evaluate(DARKEST) for canvas in maps]
+    assert darkest[largest] <= 33
+    share = scales[other] / scales[largest]
+    assert darkest[other] >= 252 - 254 * share  # of orange's blue
+    page.check("#own")
+    settle(page)
+    assert max(canvas.evaluate(DARKEST) for canvas in maps) <= 33
+    said = [c.text_content().split("scale ")[1] for c in captions]
+    assert said[0] != said[1]
+
+
+def test_a_map_is_seen_large_by_keyboard(opened):
+    page = opened("images")
+    button = page.locator(".enlarge").first
+    small = button.locator("canvas").first.bounding_box()["width"]
+    button.focus()
+    page.keyboard.press("Enter")
+    dialog = page.locator("#large")
+    assert dialog.locator("figcaption").all_text_contents() == [
+        "input",
+        "map",
+        "overlay",
+    ]
+    copy = dialog.locator("canvas").nth(1)
+    assert copy.bounding_box()["width"] > 1.5 * small
+    assert copy.evaluate(PIXELS) == button.locator("canvas").first.evaluate(
+        PIXELS
+    )
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+
+
+def test_the_truth_is_outlined(opened):
+    page = opened("images")
+    path = page.locator(".input path.over").first.get_attribute("d")
+    assert path.count("M") == 2 * (8 + 5)  # a block of 8 x 5 pixels
+
+
+def test_a_regression_has_numbers_for_classes(opened):
+    page = opened("regression")
+    title = page.locator(".sample h3").first.text_content()
+    assert "true " in title
+    assert "NaN" not in title
+    assert "undefined" not in page.locator("body").inner_text()
+    assert page.locator("#class, #correct").count() == 0
+    names = page.locator(".bars").first.locator("td:first-child")
+    assert names.all_text_contents() == ["age", "hours"]
 
 
 def test_cards_out_of_view_wait(opened):
@@ -278,9 +398,11 @@ def test_the_keyboard_reaches_all_controls(opened, domain):
         page.locator("select, input").evaluate_all("all => all.map(c => c.id)")
     )
     assert {"models-1", "methods-0", "order"} <= controls
-    assert {"class", "correct", "sort", "curve-method"} <= controls
+    assert {"sort", "sort-of", "own", "curve-method"} <= controls
+    if domain != "regression":
+        assert {"class", "correct"} <= controls
     reached = set()
-    for _ in range(len(controls) + 4):
+    for _ in range(len(controls) + 16):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id"))
     assert controls <= reached

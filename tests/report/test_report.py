@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import zipfile
 
 import keras
 import numpy as np
@@ -233,7 +234,7 @@ class TestNumbers:
         options["measures"] = ["accuracy_drop", "gini"]
         models = {"a": models["plain"]}
         whole = keras_sgt.compare(models, x, y, **options)
-        monkeypatch.setattr("keras_sgt.report.task.PART", 8)
+        monkeypatch.setattr("keras_sgt.report.work.PART", 8)
         parts = keras_sgt.compare(models, x, y, **options)
         for a, b in zip(whole.rows, parts.rows):
             assert a == pytest.approx(b)
@@ -272,7 +273,9 @@ class TestBest:
         ]
         assert drops[1] < drops[0]  # who is always wrong loses nothing
         assert "other" not in dict(result.best("accuracy_drop"))
-        assert "at most 0.02 below" in str(result)
+        assert "less accurate than the best by more than 0.02" in " ".join(
+            str(result).split()
+        )
 
     def test_is_none_where_chance_tells(self):
         result = self.compared()
@@ -342,16 +345,24 @@ class TestFigures:
 
 class TestShown:
     def test_table(self, result):
-        lines = str(result).splitlines()
-        assert "accuracy ↑" in lines[0]
-        assert "accuracy-drop area ↓" in lines[0]
-        assert len({line.index("[") for line in lines[2:4]}) == 1
+        text = str(result)
+        assert text.startswith(result.verdict[:40])
+        assert max(map(len, text.splitlines())) <= 100
+        tables = [t.splitlines() for t in text.split("\n\n")[1:-1]]
+        heads = " ".join(table[0] for table in tables)
+        for title in ("accuracy ↑", "accuracy-drop area ↓", "sparsity (Gini)"):
+            assert title in heads
         best = [m for m, _ in result.best("insertion")]
-        column = lines[0].index("insertion")
-        for line in lines[2:4] + lines[5:7]:
-            model, method = line.split()[:2]
-            marked = "*" in line[column : column + 30]
-            assert marked == (model in best and method == "gradient")
+        for lines in tables:
+            assert len(lines) == 7
+            assert len({line.index("[") for line in lines[2:4]}) == 1
+            if "insertion" not in lines[0]:
+                continue
+            column = lines[0].index("insertion")
+            for line in lines[2:4] + lines[5:7]:
+                model, method = line.split()[:2]
+                marked = "*" in line[column : column + 30]
+                assert marked == (model in best and method == "gradient")
 
     def test_files_hold_the_same_rows(self, result, tmp_path):
         pandas = pytest.importorskip("pandas")
@@ -589,6 +600,18 @@ result.to_csv({out!r})
         second = keras_sgt.compare(models, x, y, **options)
         assert first.rows == second.rows
 
+    def test_a_file_of_another_is_computed_anew(self, tmp_path):
+        models, x, y, options = compared()
+        options.update(cache=tmp_path, methods=["gradient"], measures=["gini"])
+        first = keras_sgt.compare(models, x, y, **options)
+        names = sorted(tmp_path.glob("*.npz"))
+        np.savez(names[0], weights=x)
+        names[1].write_bytes(names[2].read_bytes())  # of another key
+        with names[3].open("wb") as file:
+            np.save(file, x)
+        second = keras_sgt.compare(models, x, y, **options)
+        assert first.rows == second.rows
+
 
 class TestBadInput:
     @pytest.mark.parametrize(
@@ -693,7 +716,7 @@ class TestCommandLine:
         np.savez(files / "empty.npz", x=x[:0], y=y[:0])
         (files / "text.npz").write_text("no archive")
         for data, told in {
-            "pickle.npz": "allow_pickle|pickle",
+            "pickle.npz": "pickled objects",
             "keys.npz": r"lacks \['y'\]",
             "empty.npz": "not empty",
             "text.npz": "npz file",
@@ -749,6 +772,112 @@ class TestCommandLine:
             "plain",
         ]
         assert sorted(os.listdir(files / "sub")) == []
+
+    def test_no_output_is_an_input_or_another_output(self, files, capsys):
+        before = (files / "plain.keras").read_bytes()
+        (files / "model.html").write_bytes(before)
+        (files / "link.html").symlink_to(files / "model.html")
+        (files / "test.csv").symlink_to(files / "test.npz")
+        call = self.arguments(files)
+        for more, told in {
+            ("--csv", "plain.keras"): "has to end in .csv",
+            ("--csv", "test.csv"): "overwrite the input",
+            ("--csv", "report.html"): "has to end in .csv",
+        }.items():
+            option, path = more
+            assert main([*call, option, str(files / path)]) == 2
+            assert told in capsys.readouterr().err
+        models = self.of_models(files, "guided.keras", "model.html")
+        for name in ("model.html", "link.html"):
+            models[models.index("--out") + 1] = str(files / name)
+            assert main(models) == 2
+            assert "overwrite the input" in capsys.readouterr().err
+        assert (files / "plain.keras").read_bytes() == before
+        assert (files / "model.html").read_bytes() == before
+
+    def test_data_that_would_take_all_memory(self, files, capsys):
+        def claiming(shape):
+            stream = io.BytesIO()
+            np.lib.format.write_array_header_1_0(
+                stream,
+                {"descr": "<f8", "fortran_order": False, "shape": shape},
+            )
+            return stream.getvalue() + bytes(64)
+
+        for shape in ((10**6, 10**6), (2**62, 4)):
+            with zipfile.ZipFile(files / "bomb.npz", "w") as archive:
+                archive.writestr("x.npy", claiming(shape))
+                archive.writestr("y.npy", claiming((8,)))
+            assert main(self.arguments(files, "bomb.npz")) == 2
+            assert "x.npy claims" in capsys.readouterr().err
+        stream = io.BytesIO()
+        stream.write(np.lib.format.magic(2, 0))
+        header = b"(" * 400_000 + b"\n"
+        stream.write(len(header).to_bytes(4, "little") + header)
+        with zipfile.ZipFile(files / "bomb.npz", "w") as archive:
+            archive.writestr("x.npy", stream.getvalue())
+        assert main(self.arguments(files, "bomb.npz")) == 2
+        assert "Header info length" in capsys.readouterr().err
+
+    def test_data_of_another_kind(self, files, capsys):
+        (files / "test.csv").write_text("x,y\n1,2\n")
+        assert main(self.arguments(files, "test.csv")) == 2
+        assert "numpy.savez('test.npz'" in capsys.readouterr().err
+        np.savez(files / "wide.npz", x=np.zeros((6, 9, 9, 1)), y=np.arange(6))
+        assert main(self.arguments(files, "wide.npz")) == 2
+        told = capsys.readouterr().err
+        assert "(None, 8, 8, 1). Received: x of shape (6, 9, 9, 1)" in told
+        assert "\x1b" not in told
+        assert "Traceback" not in told
+
+    OWN_LAYER = """
+import keras
+
+@keras.saving.register_keras_serializable(package="own")
+class Doubled(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+"""
+
+    def test_a_model_with_a_layer_of_ones_own(self, files, capsys, monkeypatch):
+        (files / "own_layers_of_test.py").write_text(self.OWN_LAYER)
+        monkeypatch.syspath_prepend(files)
+        import own_layers_of_test as own
+
+        model = keras.Sequential(
+            [
+                keras.Input((8, 8, 1)),
+                own.Doubled(),
+                layers.Flatten(),
+                layers.Dense(3, "softmax"),
+            ]
+        )
+        model.save(files / "own.keras")
+        # As in a process that does not know the layer.
+        keras.saving.get_custom_objects().pop("own>Doubled")
+        del sys.modules["own_layers_of_test"]
+        models = self.of_models(files, "plain.keras", "own.keras")
+        assert main(models) == 2
+        assert "--import the module" in capsys.readouterr().err
+        assert main([*models, "--import", "own_layers_of_test"]) == 0
+        assert main([*models, "--import", "no_such_module"]) == 2
+        assert "does not load" in capsys.readouterr().err
+
+    def test_names_are_no_formulas(self):
+        x, y = images()
+        names = ["=1+1", "+a", "-b", "@c", "d"]
+        result = keras_sgt.compare(
+            {name: classifier((8, 8, 1)) for name in names},
+            x,
+            y,
+            ["gradient"],
+            ["gini"],
+            verbose=0,
+        )
+        rows = list(csv.DictReader(io.StringIO(result.to_csv())))
+        written = list(dict.fromkeys(row["model"] for row in rows))
+        assert written == ["'=1+1", "'+a", "'-b", "'@c", "d"]
+        assert result.rows[0]["model"] == "=1+1"
 
     def test_help_is_for_strangers(self, capsys):
         for arguments in (["--help"], ["compare", "--help"]):
@@ -874,3 +1003,36 @@ class TestMonitor:
         monitor.on_train_begin()
         monitor.on_epoch_end(0, {})
         assert os.listdir(tmp_path) == ["saliency-0001.png"]
+
+    def test_pictures_say_what_they_show(self, tmp_path, monkeypatch):
+        from matplotlib import figure
+
+        drawn, save = [], figure.Figure.savefig
+
+        def saved(self, *args, **options):
+            drawn.append(self)
+            return save(self, *args, **options)
+
+        monkeypatch.setattr(figure.Figure, "savefig", saved)
+        x, y = images()
+        truth = np.zeros(x.shape, bool)
+        truth[:, 2:5, 2:5] = True
+        monitor = keras_sgt.callbacks.SaliencyMonitor(
+            x[:3], y[:3], truth=truth[:3, ..., 0], folder=tmp_path
+        )
+        monitor.set_model(classifier((8, 8, 1)))
+        monitor.on_train_begin()
+        monitor.on_epoch_end(4, {})
+        (picture,) = drawn
+        inside(picture)
+        assert picture.get_suptitle() == "Saliency after epoch 5"
+        titles = [ax.get_title() for ax in picture.axes if ax.get_title()]
+        assert titles == [f"sample {i}, class {i}" for i in range(3)]
+        (legend,) = picture.legends
+        assert [text.get_text() for text in legend.get_texts()] == [
+            "for the class, each map's scale",
+            "against it",
+            "known to matter",
+        ]
+        outlined = [bool(ax.collections) for ax in picture.axes]
+        assert outlined == [True] * 3 + [False] * 3 + [True] * 3

@@ -39,14 +39,24 @@ function decode(map) {
   return decoded.get(map);
 }
 
+// What the darkest colour of a map stands for.
+function scaleOf(sample, method, map) {
+  if (byId("own").checked) return map.scale;
+  return Math.max(...data.models.map((model) => sample.maps[model][method].scale));
+}
+
 // The values that are shown, in [-127, 127]; zero below the top p %.
-function shown(map, top) {
+function shown(map, top, scale) {
   const { values, counts } = decode(map);
-  if (top >= 100) return values;
-  const wanted = Math.max(1, Math.ceil((top / 100) * values.length));
-  let limit = 127;
-  for (let seen = counts[127]; seen < wanted && limit > 1; ) seen += counts[--limit];
-  return values.map((v) => (Math.abs(v) >= limit ? v : 0));
+  const share = scale > 0 ? map.scale / scale : 1;
+  if (top >= 100 && share === 1) return values;
+  let limit = 0;
+  if (top < 100) {
+    const wanted = Math.max(1, Math.ceil((top / 100) * values.length));
+    limit = 127;
+    for (let seen = counts[127]; seen < wanted && limit > 1; ) seen += counts[--limit];
+  }
+  return values.map((v) => (Math.abs(v) >= limit ? Math.round(v * share) : 0));
 }
 
 const PALETTE = Array.from({ length: 255 }, (_, i) => colour((i - 127) / 127));
@@ -86,13 +96,21 @@ const draw = {
       bytes[i] = input[channels > 1 ? i : Math.floor(i / 3)] + 128;
     const original = make("canvas", { role: "img", "aria-label": "input" });
     paint(original, width, height, (i, out, at) => put(out, at, bytes.subarray(3 * i)));
-    card.append(make("figure", { class: "input" }, original, make("figcaption", { text: "input" })));
-    eachMap(sample, card, (cell, map, name) => {
+    const truth = sample.truth && outline(numbers(sample.truth), width, height);
+    const caption = truth ? "input, the truth outlined" : "input";
+    card.append(make("figure", { class: "input" }, framed(original, truth), make("figcaption", { text: caption })));
+    eachMap(sample, card, changes, (cell, map, name, scale) => {
       const relevance = make("canvas", { role: "img", "aria-label": `map of ${name}` });
       const overlay = make("canvas", { role: "img", "aria-label": `overlay of ${name}` });
-      cell.append(relevance, overlay);
+      const button = make("button", { type: "button", class: "enlarge", "aria-label": `enlarge ${name}` });
+      button.append(
+        make("span", {}, framed(relevance), make("span", { text: "map" })),
+        make("span", {}, framed(overlay, truth), make("span", { text: "overlay" })),
+      );
+      button.addEventListener("click", () => enlarge(name, [original, relevance, overlay], truth));
+      cell.append(button);
       changes.push(() => {
-        const found = shown(map, value("top", 100));
+        const found = shown(map, value("top", 100), scale());
         const opacity = value("opacity", 70) / 100;
         paint(relevance, width, height, (i, out, at) => put(out, at, PALETTE[found[i] + 127]));
         paint(overlay, width, height, (i, out, at) => {
@@ -110,7 +128,7 @@ const draw = {
     const signals = numbers(sample.input);
     const truth = sample.truth && numbers(sample.truth);
     const zoom = [Math.max(1, Math.ceil(320 / steps)), Math.max(1, Math.ceil(160 / features))];
-    eachMap(sample, card, (cell, map, name) => {
+    eachMap(sample, card, changes, (cell, map, name, scale) => {
       const above = make("canvas", { class: "signals", role: "img", "aria-label": "signals, a line for each feature" });
       lines(above, signals, steps, features);
       const canvas = make("canvas", { class: "map", role: "img", "aria-label": `map of ${name}: steps from left to right, a row for each feature` });
@@ -122,7 +140,7 @@ const draw = {
         make("div", { class: "steps" }, make("span", { text: "0" }), middle, make("span", { text: data.steps - 1 })),
       ));
       changes.push(() => {
-        const found = shown(map, value("top", 100));
+        const found = shown(map, value("top", 100), scale());
         const width = steps * zoom[0];
         paint(canvas, width, features * zoom[1], (i, out, at) => {
           const step = Math.floor((i % width) / zoom[0]);
@@ -134,20 +152,23 @@ const draw = {
     });
   },
 
-  text(sample, card) {
-    eachMap(sample, card, (cell, map) => {
+  text(sample, card, changes) {
+    eachMap(sample, card, changes, (cell, map, name, scale) => {
       const { values } = decode(map);
       const said = make("output", { class: "said" });
       const words = make("p", { class: "words", role: "group", "aria-label": "words; arrow keys go from one to the next" });
       sample.tokens.forEach((token, i) => {
         const number = ((values[i] / 127) * map.scale).toPrecision(3);
         const word = make("span", { text: token, title: number, tabindex: i ? -1 : 0 });
-        // Never so dark that black letters are hard to read.
-        word.style.backgroundColor = `rgb(${colour((0.75 * values[i]) / 127)})`;
         if (sample.truth && sample.truth[i]) word.className = "human";
         words.append(word, " ");
       });
       if (sample.more) words.append(`… ${sample.more} more`);
+      changes.push(() => {
+        const found = shown(map, 100, scale());
+        // Never so dark that black letters are hard to read.
+        sample.tokens.forEach((_, i) => (words.children[i].style.backgroundColor = `rgb(${colour((0.75 * found[i]) / 127)})`));
+      });
       tell(words, said);
       cell.querySelector("figcaption").append(" ", said);
       cell.append(words);
@@ -155,11 +176,12 @@ const draw = {
   },
 
   table(sample, card, changes) {
-    eachMap(sample, card, (cell, map) => {
-      const rows = make("table", { class: "bars" });
-      cell.append(rows);
+    eachMap(sample, card, changes, (cell, map, name, scale) => {
+      const rows = make("tbody");
+      const head = make("tr", {}, ...["column", "value", "relevance", "against · for"].map((text) => make("th", { scope: "col", text })));
+      cell.append(make("div", { class: "wide" }, make("table", { class: "bars" }, make("thead", {}, head), rows)));
       if (sample.more) cell.append(make("p", { class: "note", text: `${sample.more} more columns, less relevant` }));
-      changes.push(() => rows.replaceChildren(...Array.from(shown(map, value("top", 100)), (v, i) => {
+      changes.push(() => rows.replaceChildren(...Array.from(shown(map, value("top", 100), scale()), (v, i) => {
         const share = v / 127;
         const bar = make("span", { class: "bar" });
         bar.style.backgroundColor = `rgb(${colour(Math.sign(share))})`;
@@ -169,7 +191,7 @@ const draw = {
           "tr", {},
           make("td", { text: sample.names[i] }),
           make("td", { text: sample.values[i] }),
-          make("td", { text: v ? (share * map.scale).toPrecision(2) : "" }),
+          make("td", { text: v ? (share * scale()).toPrecision(2) : "" }),
           make("td", {}, bar),
         );
       })));
@@ -199,6 +221,41 @@ function tell(words, said) {
   });
 }
 
+// The border of what is true, as one path.
+function outline(truth, width, height) {
+  const at = (x, y) => x >= 0 && y >= 0 && x < width && y < height && truth[y * width + x];
+  let path = "";
+  for (let y = 0; y <= height; y++)
+    for (let x = 0; x <= width; x++) {
+      if (!at(x, y) !== !at(x, y - 1)) path += `M${x} ${y}h1`;
+      if (!at(x, y) !== !at(x - 1, y)) path += `M${x} ${y}v1`;
+    }
+  return { path, box: `0 0 ${width} ${height}` };
+}
+
+// A picture, with the truth drawn over it.
+function framed(canvas, truth) {
+  const frame = make("span", { class: "frame" }, canvas);
+  if (truth) {
+    const lines = svg("svg", { viewBox: truth.box, preserveAspectRatio: "none", "aria-hidden": "true" });
+    for (const kind of ["under", "over"]) lines.append(svg("path", { d: truth.path, class: kind }));
+    frame.append(lines);
+  }
+  return frame;
+}
+
+// Copies of pictures, as large as the window allows.
+function enlarge(name, canvases, truth) {
+  const copies = canvases.map((canvas, i) => {
+    const copy = make("canvas", { role: "img", "aria-label": canvas.getAttribute("aria-label") });
+    [copy.width, copy.height] = [canvas.width, canvas.height];
+    copy.getContext("2d").drawImage(canvas, 0, 0);
+    return make("figure", {}, framed(copy, i === 1 ? null : truth), make("figcaption", { text: ["input", "map", "overlay"][i] }));
+  });
+  byId("large").lastElementChild.replaceChildren(make("h3", { text: name }), ...copies);
+  byId("large").showModal();
+}
+
 function names() {
   const all = data.featureNames;
   const few = all.length <= 14 ? all : [all[0], `${all.length} rows`, all[all.length - 1]];
@@ -206,7 +263,7 @@ function names() {
 }
 
 // A row for each method, a column for each model.
-function eachMap(sample, card, use) {
+function eachMap(sample, card, changes, use) {
   const grid = make("div", { class: `views ${data.domain}` });
   for (const method of data.methods) {
     const note = data.signed[method] ? "" : " magnitudes only, neither for nor against";
@@ -214,11 +271,11 @@ function eachMap(sample, card, use) {
     for (const model of data.models) {
       const map = sample.maps[model][method];
       const least = data.signed[method] ? "±" : "0 to ";
-      const cell = make(
-        "figure", { "data-method": method, "data-model": model },
-        make("figcaption", { text: `${model} · scale ${least}${map.scale.toPrecision(2)}` }),
-      );
-      use(cell, map, `${model}, ${method}`);
+      const said = make("span");
+      const cell = make("figure", { "data-method": method, "data-model": model }, make("figcaption", {}, `${model} · scale `, said));
+      const scale = () => scaleOf(sample, method, map);
+      changes.push(() => (said.textContent = `${least}${scale().toPrecision(2)}`));
+      use(cell, map, `${model}, ${method}`, scale);
       grid.append(cell);
     }
   }
@@ -272,7 +329,7 @@ function styled(line, i) {
 }
 
 function plot({ title, series, along, up, log }) {
-  const [w, h, left, bottom] = [320, 200, 56, 28];
+  const [w, h, left, bottom] = [320, 200, 66, 28];
   const ys = series.flatMap((s) => s.y);
   // Logarithms go from a power of ten to a power of ten.
   const low = log ? Math.floor(Math.min(...ys)) : Math.min(0, ...ys);
@@ -292,6 +349,9 @@ function plot({ title, series, along, up, log }) {
   for (const [v, anchor] of [[0, "start"], [0.5, "middle"], [1, "end"]])
     label(x(v), h - bottom + 14, `${100 * v} %`, anchor);
   label((w + left) / 2, h - 2, along, "middle");
+  const upright = svg("text", { transform: `translate(11 ${(h - bottom) / 2}) rotate(-90)`, "text-anchor": "middle" });
+  upright.textContent = up;
+  picture.append(upright);
   const legend = make("ul", { class: "legend" });
   series.forEach((s, i) => {
     const line = svg("polyline", { fill: "none", points: s.y.map((v, k) => `${x(s.x[k])},${y(v)}`).join(" ") });
@@ -300,7 +360,7 @@ function plot({ title, series, along, up, log }) {
     swatch.append(styled(svg("path", { d: "M0 3H28" }), i));
     legend.append(make("li", {}, swatch, s.name));
   });
-  return make("figure", { class: "plot" }, make("figcaption", { text: up ? `${title} (${up})` : title }), picture, legend);
+  return make("figure", { class: "plot" }, make("figcaption", { text: title }), picture, legend);
 }
 
 function plots() {
@@ -313,12 +373,21 @@ function plots() {
 }
 
 // The gallery: cards are filled and painted when they come into view.
+const says = {
+  classification: (s, m) => `${data.classNames[s.predicted[m]]} (${Math.round(100 * s.probability[m])} %)`,
+  "multi-label": (s, m) => s.said[m],
+  regression: (s, m) => s.said[m],
+}[data.task];
+const truthOf = (s) => (data.task === "classification" ? `class ${data.classNames[s.label]}` : `true ${s.true}`);
+function isRight(sample, model) {
+  if (data.task === "regression") return true;
+  return data.task === "classification" ? sample.predicted[model] === sample.label : sample.right[model];
+}
 const cards = data.samples.map((sample) => {
-  const said = data.models.map((m) => `${m}: ${data.classNames[sample.predicted[m]]} (${Math.round(100 * sample.probability[m])} %)`);
-  const title = make("h3", { text: `Sample ${sample.index}, class ${data.classNames[sample.label]}. ` });
+  const title = make("h3", { text: `Sample ${sample.index}, ${truthOf(sample)}. ` });
   data.models.forEach((m, i) => {
-    const right = sample.predicted[m] === sample.label;
-    title.append(make("span", { class: right ? "" : "wrong", text: said[i] }), i + 1 < data.models.length ? " · " : "");
+    const right = isRight(sample, m);
+    title.append(make("span", { class: right ? "" : "wrong", text: `${m}: ${says(sample, m)}` }), i + 1 < data.models.length ? " · " : "");
   });
   const node = make("section", { class: "sample", "data-index": sample.index }, title);
   return { sample, node, changes: null, stale: true, visible: false };
@@ -374,31 +443,34 @@ function choose(card) {
 
 for (const kind of ["models", "methods"]) {
   data[kind].forEach((name, i) => {
-    const control = make("input", { type: "checkbox", id: `${kind}-${i}`, checked: "" });
+    const control = make("input", { type: "checkbox", id: `${kind}-${i}` });
+    // Random maps say nothing: they are folded away where there are others.
+    control.checked = kind === "models" || name !== "random" || data.methods.length === 1;
     control.addEventListener("change", () => cards.forEach((card) => card.changes && choose(card)));
-    byId(kind).append(make("label", {}, control, name));
+    byId(kind).append(make("label", {}, control, control.checked ? name : `${name} (a control)`));
   });
 }
 
 function options(id, entries) {
-  byId(id).append(...entries.map(([v, text]) => make("option", { value: v, text })));
+  byId(id)?.append(...entries.map(([v, text]) => make("option", { value: v, text })));
 }
 options("curve-method", data.methods.map((m) => [m, m]));
 options("class", [["", "all"], ...data.classNames.map((n, i) => [i, n])]);
 options("correct", [["", "all"], ...data.models.flatMap((m, i) => [[`${i} right`, `right by ${m}`], [`${i} wrong`, `wrong by ${m}`]])]);
 options("sort", [["", "position"], ...data.sorts.map((s, i) => [i, s.title])]);
+options("sort-of", Object.keys(data.sorts[0]?.of ?? {}).map((of) => [of, of]));
 
 function arrange() {
-  const label = byId("class").value;
-  const [model, wanted] = byId("correct").value.split(" ");
+  const label = byId("class")?.value ?? "";
+  const [model, wanted] = (byId("correct")?.value ?? "").split(" ");
   const sort = byId("sort").value;
-  byId("order").disabled = sort === "";
+  byId("order").disabled = byId("sort-of").disabled = sort === "";
   const kept = cards.map((card, i) => [card, i]).filter(([{ sample }]) => {
-    const right = wanted && sample.predicted[data.models[model]] === sample.label;
+    const right = wanted && isRight(sample, data.models[model]);
     return (label === "" || sample.label === Number(label)) && (!wanted || right === (wanted === "right"));
   });
   if (sort !== "") {
-    const values = data.sorts[sort].values;
+    const values = data.sorts[sort].of[byId("sort-of").value];
     const sign = Number(byId("order").value);
     // Samples that a measure left out come last.
     const of = ([, i]) => (values[i] === null ? Infinity : sign * values[i]);
@@ -410,7 +482,8 @@ function arrange() {
 
 paint(byId("scale"), 201, 12, (i, out, at) => put(out, at, colour(((i % 201) - 100) / 100)));
 byId("curve-method").addEventListener("change", plots);
-for (const id of ["class", "correct", "sort", "order"]) byId(id).addEventListener("change", arrange);
+for (const id of ["class", "correct", "sort", "sort-of", "order"]) byId(id)?.addEventListener("change", arrange);
+byId("own").addEventListener("change", repaint);
 for (const id of ["opacity", "top"]) byId(id)?.addEventListener("input", repaint);
 byId("controls").addEventListener("submit", (event) => event.preventDefault());
 plots();

@@ -10,6 +10,8 @@ import numpy as np
 
 from keras_sgt.evaluation import prediction, results
 from keras_sgt.report import measures as known_measures
+from keras_sgt.report import tasks
+from keras_sgt.report.data import Data
 from keras_sgt.version import __version__
 
 BINS = 41
@@ -17,29 +19,28 @@ PART = 1024  # samples that are measured at a time
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class Work:
     """What all models of a comparison are asked.
 
     Args:
-        x, y, truth, domain: the data.
+        data: `Data` of the arguments.
         measures: list of names.
         shown: ints, the samples whose maps are kept for pictures.
         batch_size: int.
     """
 
-    x: np.ndarray
-    y: np.ndarray
-    truth: np.ndarray | None
-    domain: str
+    data: Data
     measures: list
     shown: np.ndarray
     batch_size: int
 
     def key(self, model, logits):
         """What all results for a model depend on."""
-        truth = [] if self.truth is None else self.truth
+        data = self.data
+        truth = [] if data.truth is None else data.truth
         return [
-            *(self.x, self.y, truth, self.shown, self.domain, logits),
+            *(data.x, data.y, truth, self.shown, data.domain, logits),
+            *(data.task, list(data.inputs.key)),
             *(__version__, keras.__version__),
             keras.backend.backend(),
             _architecture(model),
@@ -48,40 +49,71 @@ class Task:
         ]
 
     def of_model(self, model, logits):
-        """Its accuracy, and what it says of the samples that are shown."""
-        found = known_measures.accuracy(
-            model, self.x, self.y, logits, self.batch_size
-        )
-        said = prediction.probabilities(
-            model, self.x[self.shown], self.batch_size, logits
-        )
-        return {**_arrays("accuracy", found), "probabilities": said}
+        """How well it predicts, and what it says of the samples shown."""
+        data, model = self.data, self.data.inputs.seen_by(model)
+        few = data.x[self.shown]
+        if data.task == tasks.CLASSES:
+            found = known_measures.accuracy(
+                model, data.x, data.y, logits, self.batch_size
+            )
+            said = prediction.probabilities(model, few, self.batch_size, logits)
+        else:
+            found = results.of_samples(
+                tasks.quality(data.task, model, data, logits, self.batch_size)
+            )
+            said = prediction.values(model, few, self.batch_size)
+            if data.task == tasks.LABELS and logits:
+                said = 1 / (1 + np.exp(-said))
+        name = known_measures.QUALITIES[data.task]
+        return {**_arrays(name, found), "outputs": said}
 
     def of_method(self, model, method, logits):
         """What its maps are measured to be, and those that are shown."""
-        attributions = method(self.x, batch_size=self.batch_size)
+        inputs, seen = self.data.inputs, self.data.inputs.seen_by(model)
+        target = spread = None
+        if self.data.task != tasks.CLASSES:
+            target, spread = self._outputs(seen)
+
+        def attribute(x, target=None):
+            options = {} if target is None else {"target": target}
+            maps = method(inputs.pack(x), batch_size=self.batch_size, **options)
+            return inputs.relevance(maps)
+
+        # A method of the user's need not know of targets.
+        several = target is not None and len(spread) > 1
+        attributions = attribute(self.data.x, target if several else None)
         found = {
             "maps": attributions[self.shown],
             "histogram": _histogram(attributions),
         }
+        given = known_measures.Given(
+            model=seen,
+            data=self.data,
+            attributions=attributions,
+            from_logits=logits,
+            batch_size=self.batch_size,
+            method=attribute,
+            target=target,
+            spread=spread,
+        )
         for name in self.measures:
-            measured = [
-                known_measures.MEASURES[name].compute(
-                    known_measures.Given(
-                        model=model,
-                        x=self.x[part],
-                        y=self.y[part],
-                        attributions=attributions[part],
-                        truth=None if self.truth is None else self.truth[part],
-                        domain=self.domain,
-                        from_logits=logits,
-                        batch_size=self.batch_size,
-                    )
-                )
-                for part in self._slices()
-            ]
+            compute = known_measures.MEASURES[name].compute
+            measured = [compute(given.some(p)) for p in self._slices()]
             found.update(_arrays(name, _joined(measured)))
         return found
+
+    def _outputs(self, model):
+        """The output of each sample that is explained, and each's spread.
+
+        The label that is most likely; of a regression, the output that is
+        furthest from its mean.
+        """
+        values = prediction.values(model, self.data.x, self.batch_size)
+        spread = values.std(0)
+        if self.data.task == tasks.NUMBERS:
+            scale = np.where(spread > 0, spread, 1)
+            values = abs(values - values.mean(0)) / scale
+        return values.argmax(1), spread
 
     def _slices(self):
         """Parts of the samples, so that what a measure needs stays small.
@@ -89,10 +121,10 @@ class Task:
         Not of tables: a column is filled with its mean over all samples. Nor
         of texts, some of which have no truth; both are small.
         """
-        if self.domain in ("table", "text"):
+        if self.data.domain in ("table", "text"):
             return [slice(None)]
         size = -(-PART // self.batch_size) * self.batch_size
-        return [slice(i, i + size) for i in range(0, len(self.x), size)]
+        return [slice(i, i + size) for i in range(0, len(self.data.x), size)]
 
 
 def _joined(measures):
