@@ -160,8 +160,9 @@ def test_versions_of_keras_are_those_of_the_committed_runs():
     script = runpy.run_path(str(ROOT / "tools" / "keras_versions.py"))
     page = script["page"]()
     assert script["PAGE"].read_text() == page
-    for backend in ("tensorflow", "jax", "torch"):
-        assert page.count(f"| {backend} ") == 3
+    backends = ("tensorflow", "jax", "torch")
+    (versions,) = {page.count(f"| {backend} ") for backend in backends}
+    assert versions >= 3
 
 
 def test_tables_are_those_of_the_committed_runs():
