@@ -175,7 +175,7 @@ class Attribution:
         flat = self.explained.inspect(nest, target)
         samples = len(flat[0])
         self.prepare(nest, flat)
-        batch = {f"input_{i}": array for i, array in enumerate(flat)}
+        batch = {f"input_{i}": _for_keras(a) for i, a in enumerate(flat)}
         batch["number"] = np.arange(samples, dtype="int32")
         function = target if callable(target) else None
         if target is not None and function is None:
@@ -360,6 +360,11 @@ class Attribution:
         zeros = [ops.zeros_like(self.scores(rows))]
         without = rows._replace(baselines=[])
         return self.total(term, several, without, zeros)[0] / several
+
+
+def _for_keras(array):
+    """Of strings, Keras's `predict` takes tensors, not arrays of two axes."""
+    return ops.convert_to_tensor(array) if array.dtype == object else array
 
 
 def _targets(target, samples, classes):

@@ -112,7 +112,6 @@ def _array(values):
         and array.size
         and all(isinstance(value, (str, bytes)) for value in array.flat)
     )
-    # As objects, which Keras hands on to TensorFlow as strings.
     return array.astype(object) if strings else checks.finite("x", array)
 
 
