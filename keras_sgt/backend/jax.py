@@ -43,7 +43,7 @@ def keep_state(model, train_function):
             return train_function(state, iterator)
         except StopIteration:
             raise
-        except Exception:
+        except BaseException:  # KeyboardInterrupt too
             groups = (
                 model.trainable_variables,
                 model.non_trainable_variables,
