@@ -21,6 +21,7 @@ from keras_sgt.introspection.patching import replaced
 from keras_sgt.masking.gradients import Score
 from keras_sgt.training import heads, one_pass, progress, saliency_scores
 from keras_sgt.training.settings import (
+    check_batches,
     check_divergence,
     check_masking,
     check_saliency_target,
@@ -46,7 +47,9 @@ def _of_keras(method):
         bound = signature.bind(self, *args, **kwargs)
         arguments = bound.arguments
         self._check_labels(arguments.get("x"), arguments.get("y"))
+        backend.check_synchronised(self)
         if "callbacks" in signature.parameters:  # `fit`
+            check_batches(arguments)
             self.settle()  # if a schedule was stopped midway
             arguments["callbacks"] = progress.savers_last(
                 arguments.get("callbacks")

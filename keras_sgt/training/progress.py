@@ -51,7 +51,8 @@ def save(store, model, step, begun):
 
 def without(store):
     """The store as it was before there was anything here."""
-    return {k: store[k] for k in store.keys() if not k.startswith(PREFIX)}
+    keys = list(store.keys())
+    return {k: store[k] for k in keys if not k.startswith(PREFIX)}
 
 
 def load(store, model):
@@ -63,9 +64,10 @@ def load(store, model):
     Returns:
         `(step, begun)`, or `None` if the file has none.
     """
+    keys = list(store.keys())
     found = {
         key.removeprefix(PREFIX): np.asarray(store[key])
-        for key in store.keys()
+        for key in keys
         if key.startswith(PREFIX)
     }
     if not found:

@@ -69,7 +69,7 @@ CASES = {
     ),
     "step_fraction": (
         {"step_fraction": 1 / 4, "ranking": "random"},
-        lambda: [],
+        list,
     ),
 }
 
