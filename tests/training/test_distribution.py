@@ -1,6 +1,7 @@
 """Two devices, or processes, train as one does."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -142,6 +143,28 @@ def test_two_replicas(tmp_path):
     for process in processes:
         errors = process.communicate()[1]
         assert process.returncode == 0, errors[-2000:]
+
+
+def test_the_example_of_the_docs(tmp_path):
+    page = pathlib.Path(__file__).parents[2] / "docs" / "distribution.md"
+    title = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+    section = page.read_text().split(f"## {title[keras.backend.backend()]}")[1]
+    script = tmp_path / "example.py"
+    script.write_text(section.split("```python\n")[1].split("```")[0])
+    start = []
+    if keras.backend.backend() == "torch":
+        start = ["-m", "torch.distributed.run", "--nproc-per-node=2"]
+        start += ["--standalone"]
+    path = os.pathsep.join(sys.path)
+    result = subprocess.run(
+        [sys.executable, *start, str(script)],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "divergence" in result.stdout
 
 
 @pytest.mark.skipif(
