@@ -29,7 +29,8 @@ def check_synchronised(model):
     """Raises where each process would train a model of its own."""
     if _count() < 2 or synchronises_processes(model):
         return
-    if all(hasattr(tensor, AVERAGED) for tensor in _tensors(model)):
+    averaged = all(hasattr(tensor, AVERAGED) for tensor in _tensors(model))
+    if averaged and model.built:
         return
     raise RuntimeError(
         f"torch.distributed has {_count()} processes, and this version of "

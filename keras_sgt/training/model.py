@@ -675,7 +675,7 @@ class SaliencyGuidedModel(keras.Model):
         return lasting(self.settings())
 
     def settle(self):
-        """Makes numbers that were assigned `for_now` those that last."""
+        """Ends what was assigned `for_now`: what lasts is in force again."""
         with self._retracing():
             for setting in self.settings():
                 if setting.number != setting.lasting:
