@@ -13,7 +13,7 @@ from keras_sgt import (
 )
 from keras_sgt.introspection import versions
 from keras_sgt.report import compare
-from keras_sgt.training import SaliencyGuidedModel
+from keras_sgt.training import SaliencyGuidedModel, distribute
 from keras_sgt.version import __version__ as __version__
 
 versions.warn_of_untested_keras()
@@ -25,6 +25,7 @@ __all__ = [
     "callbacks",
     "compare",
     "datasets",
+    "distribute",
     "divergences",
     "evaluation",
     "guidance",

@@ -18,6 +18,10 @@ Every module of this package offers the same names:
   computed in it can still be differentiated.
 - `compiled(function)`: the function as one program, where its operations would
   be compiled one by one.
+- `check_batches(samples, batch_size)`: raises for batches of arrays that the
+  devices cannot share.
+- `check_synchronised(model)`: raises where processes would train apart.
+- `distribute(model)`: makes the processes train one model.
 - `TRACED`: whether steps are traced, so that numbers that change between
   steps have to be variables.
 """
@@ -38,7 +42,10 @@ match keras.backend.backend():
             f"'torch'. Received: {other!r}"
         )
 
+check_batches = _backend.check_batches
+check_synchronised = _backend.check_synchronised
 compiled = _backend.compiled
+distribute = _backend.distribute
 gathered = _backend.gathered
 input_gradients = _backend.input_gradients
 keep_state = _backend.keep_state

@@ -3,11 +3,19 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import keras
 from keras import ops
 
 from keras_sgt.backend import bisection
 
 TRACED = True
+UNEVEN = (
+    "Under a `keras.distribution` each batch, the last one too, is divided "
+    "among the devices. Choose a `batch_size` that they divide, and leave out "
+    "the samples of a last batch that they do not: `x[: len(x) // n * n]` for "
+    "n devices, `.batch(size, drop_remainder=True)` for a `tf.data.Dataset`, "
+    "`drop_last=True` for a `DataLoader`."
+)
 
 
 def input_gradients(function, inputs):
@@ -52,7 +60,9 @@ def keep_state(model, train_function):
             return train_function(state, iterator)
         except StopIteration:
             raise
-        except Exception:
+        except BaseException as error:  # KeyboardInterrupt too
+            if "divisible" in str(error):  # a batch of a data set
+                error.add_note(UNEVEN)
             groups = (
                 model.trainable_variables,
                 model.non_trainable_variables,
@@ -80,3 +90,32 @@ def restored(variables):
     yield
     for variable, value in zip(variables, values):
         variable.assign(value)
+
+
+def check_batches(samples, batch_size):
+    distribution = keras.distribution.distribution()
+    name = getattr(distribution, "batch_dim_name", None)
+    if name is None or jax.process_count() > 1:  # each has its own data
+        return
+    mesh = distribution.device_mesh
+    devices = mesh.shape[mesh.axis_names.index(name)]
+    last = samples % batch_size
+    if last % devices or (samples >= batch_size and batch_size % devices):
+        raise ValueError(
+            f"{devices} devices cannot share the batches equally. Received: "
+            f"{samples} samples with batch_size={batch_size}, of which the "
+            f"last batch has {last or batch_size}. {UNEVEN}"
+        )
+
+
+def check_synchronised(model):
+    """One program runs on all devices."""
+
+
+def distribute(model):
+    raise RuntimeError(
+        "`keras_sgt.distribute` is for processes of PyTorch. On JAX call "
+        "`keras.distribution.set_distribution(keras.distribution."
+        "DataParallel())` before the model is made (with several processes "
+        "`keras.distribution.initialize` first), then call `fit`."
+    )

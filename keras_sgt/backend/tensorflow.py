@@ -61,3 +61,19 @@ def restored(variables):
     yield
     for variable, value in zip(variables, values):
         variable.assign(value)
+
+
+def check_batches(samples, batch_size):
+    """Replicas may have parts of different sizes."""
+
+
+def check_synchronised(model):
+    """A strategy synchronises its replicas."""
+
+
+def distribute(model):
+    raise RuntimeError(
+        "`keras_sgt.distribute` is for processes of PyTorch. On TensorFlow "
+        "make and compile the model within `tf.distribute.MirroredStrategy()"
+        ".scope()`, then call `fit`."
+    )

@@ -4,9 +4,10 @@ import keras
 import torch
 
 from keras_sgt.backend import bisection
+from keras_sgt.backend.torch_processes import check_synchronised, distribute
 from keras_sgt.backend.torch_sharing import saliency_pass, shared_forward
 
-__all__ = ["shared_forward"]
+__all__ = ["check_synchronised", "distribute", "shared_forward"]
 
 TRACED = False
 
@@ -101,3 +102,7 @@ def restored(variables):
     for variable, version, value in before:
         if variable.value._version != version:
             variable.assign(value)
+
+
+def check_batches(samples, batch_size):
+    """Each process divides its own data."""

@@ -1,5 +1,6 @@
 """What to change, and what to watch, while a model trains."""
 
+from keras_sgt.callbacks.backup_and_restore import BackupAndRestore
 from keras_sgt.callbacks.saliency_monitor import SaliencyMonitor
 from keras_sgt.callbacks.schedules import (
     AdaptiveMaskFraction,
@@ -9,6 +10,7 @@ from keras_sgt.callbacks.schedules import (
 
 __all__ = [
     "AdaptiveMaskFraction",
+    "BackupAndRestore",
     "KLWeightWarmup",
     "MaskFractionSchedule",
     "SaliencyMonitor",

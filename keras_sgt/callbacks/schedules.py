@@ -19,8 +19,9 @@ class KLWeightWarmup(_GuidedCallback):
     """Raises `kl_weight` in equal parts from epoch to epoch.
 
     Epoch 0 trains with `start`, epoch `epochs` and all after it with the
-    weight that the model had when training began. Epochs at 0 are plain
-    training at its price; the step is compiled once more when they end.
+    weight that the model had when training began, which is also the one that
+    it is saved with. Epochs at 0 are plain training at its price; the step is
+    compiled once more when they end.
 
     Args:
         epochs: int ≥ 1, the epoch that first has the full weight.
@@ -48,18 +49,16 @@ class KLWeightWarmup(_GuidedCallback):
             )
         self.epochs = epochs
         self.start = start
-        self._full = None
-
-    def on_train_begin(self, logs=None):
-        self._full = self.model.kl_weight
 
     def on_epoch_begin(self, epoch, logs=None):
+        with self.model.lasting():
+            full = self.model.kl_weight
         share = min(1.0, epoch / self.epochs)
-        self.model.kl_weight = self.start + share * (self._full - self.start)
+        with self.model.for_now():
+            self.model.kl_weight = self.start + share * (full - self.start)
 
     def on_train_end(self, logs=None):
-        # So that training that goes on later knows the full weight.
-        self.model.kl_weight = self._full
+        self.model.settle()
 
 
 class MaskFractionSchedule(_GuidedCallback):
@@ -92,9 +91,10 @@ class MaskFractionSchedule(_GuidedCallback):
         self.schedule = schedule
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.model.mask_fraction = self.schedule(
-            epoch, self.model.mask_fraction
-        )
+        self.model.begin_epoch(epoch, self.schedule)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.end_epoch()
 
 
 class AdaptiveMaskFraction(_GuidedCallback):
@@ -170,21 +170,18 @@ class AdaptiveMaskFraction(_GuidedCallback):
         self.minimum = minimum
         self.maximum = maximum
         self.warmup = warmup
-        self._start, self._warm = None, True
-
-    def on_train_begin(self, logs=None):
-        self._start = self.model.mask_fraction
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch < self.warmup:
-            self.model.mask_fraction = 0.0
+            with self.model.for_now():
+                self.model.mask_fraction = 0.0
         elif epoch == self.warmup:
-            self.model.mask_fraction = self._start
-        self._warm = epoch >= self.warmup
+            with self.model.lasting():
+                start = self.model.mask_fraction
+            self.model.mask_fraction = start
 
     def on_train_end(self, logs=None):
-        if not self._warm:  # training that goes on later knows where to start
-            self.model.mask_fraction = self._start
+        self.model.settle()
 
     def on_epoch_end(self, epoch, logs=None):
         plain = self.monitor == "divergence" and self.model.kl_weight == 0

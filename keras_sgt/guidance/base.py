@@ -111,6 +111,7 @@ class Guidance(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self._weight = settings.Setting(settings.weight("weight", weight))
         self._models = weakref.WeakSet()
+        self._is_for_now = False
         self.built = True
 
     def check(self, model):
@@ -191,7 +192,16 @@ class Guidance(keras.layers.Layer):
         """Assigns a number, also while a model trains."""
         for model in self._models:
             model.sync()
-        setting.assign(value)
+        setting.assign(value, self._is_for_now)
+
+    @contextlib.contextmanager
+    def for_now(self):
+        """A context: numbers assigned in it are not those that last."""
+        self._is_for_now = True
+        try:
+            yield
+        finally:
+            self._is_for_now = False
 
     def attach(self, model):
         """Tells which model has to know of changed settings."""

@@ -1,5 +1,6 @@
 """Numbers of a guidance that may change between two steps."""
 
+import contextlib
 import math
 import numbers
 
@@ -11,25 +12,55 @@ from keras_sgt import backend
 class Setting:
     """A number that may change between steps without a new trace.
 
-    No weight of the model, so that it is neither saved nor restored with them.
+    No weight of the model, so that `EarlyStopping` does not restore it.
 
     Args:
         value: float, the first value.
+
+    Attributes:
+        number: float, what steps are taken with.
+        lasting: float, what is saved, and what training returns to: another
+            one than `number` while a schedule sets that for now.
+        first: float, the first value.
     """
 
     def __init__(self, value):
-        self.number = value
+        self.number = self.lasting = self.first = value
         self.variable = keras.Variable(
             value, dtype="float32", trainable=False, autocast=False
         )
 
-    def assign(self, value):
+    def assign(self, value, for_now=False):
         self.number = value
+        if not for_now:
+            self.lasting = value
         self.variable.assign(value)
+
+    def restore(self, first, lasting):
+        """Takes what a file has of it.
+
+        Not what a file has of a model that was built with another number.
+        """
+        if self.first == first or self.lasting == lasting:
+            self.assign(lasting)
+            self.first = first
 
     def in_step(self):
         """The number as a step takes it: a tensor where steps are traced."""
         return self.variable.value if backend.TRACED else self.number
+
+
+@contextlib.contextmanager
+def lasting(settings):
+    """A context in which the numbers read as those that last."""
+    numbers = [setting.number for setting in settings]
+    for setting in settings:
+        setting.number = setting.lasting
+    try:
+        yield
+    finally:
+        for setting, number in zip(settings, numbers):
+            setting.number = number
 
 
 def is_number(value):

@@ -20,3 +20,12 @@ def warn_of_untested_keras():
             f"'keras=={newest}.*'.",
             stacklevel=2,
         )
+
+
+def synchronises_processes(model):
+    """Whether `fit` synchronises processes of PyTorch by itself.
+
+    Undocumented in Keras: from 3.16 its trainer holds the model in a
+    `DistributedDataParallel` of this name.
+    """
+    return hasattr(model, "ddp_model")

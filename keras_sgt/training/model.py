@@ -13,15 +13,16 @@ from keras import ops
 
 from keras_sgt import backend
 from keras_sgt.guidance import Batch, Guidance, Moved
-from keras_sgt.guidance.settings import Setting
+from keras_sgt.guidance.settings import Setting, lasting
 from keras_sgt.guidance.settings import weight as checked_weight
 from keras_sgt.introspection import layers as introspection
 from keras_sgt.introspection.logits import check_softmax, recorded_logits
 from keras_sgt.introspection.patching import replaced
 from keras_sgt.masking import Batch as WholeBatch
 from keras_sgt.masking.gradients import Score
-from keras_sgt.training import heads, one_pass, saliency_scores
+from keras_sgt.training import heads, one_pass, progress, saliency_scores
 from keras_sgt.training.settings import (
+    check_batches,
     check_divergence,
     check_saliency_target,
     check_stateless,
@@ -44,15 +45,23 @@ def _of_keras(method):
 
     @functools.wraps(method)
     def train(self, *args, **kwargs):
-        arguments = signature.bind(self, *args, **kwargs).arguments
+        bound = signature.bind(self, *args, **kwargs)
+        arguments = bound.arguments
         x = arguments.get("x")
         self._check_labels(x, arguments.get("y"))
+        backend.check_synchronised(self)
+        if "callbacks" in signature.parameters:  # `fit`
+            check_batches(arguments)
+            self.settle()  # if a schedule was stopped midway
+            arguments["callbacks"] = progress.savers_last(
+                arguments.get("callbacks")
+            )
         self._check_first_batch(x, arguments.get("batch_size"))
         weighted = arguments.get("class_weight") is not None
         if weighted != self._class_weighted:
             self._class_weighted = weighted
             self.train_function = None  # another program
-        return method(self, *args, **kwargs)
+        return method(*bound.args, **bound.kwargs)
 
     return train
 
@@ -244,11 +253,14 @@ class SaliencyGuidedModel(keras.Model):
         self.seed = seed
         self._is_papers = guidance is None
         self._kl_weight = Setting(checked_weight("kl_weight", kl_weight))
+        self._is_for_now = False
         self._plan = None  # made by `compile`
         self._shares()  # checked
         # The two things that differ from step to step.
         self._class_weighted = False  # whether `fit` was given class weights
         self._guides = True  # whether the step under way is a guided one
+        self._step = 0  # where every n-th is guided, how many there were
+        self._begun = None  # what a schedule changed in the epoch under way
         self._mask_function = None
         self._trackers = [
             keras.metrics.Mean(
@@ -326,16 +338,14 @@ class SaliencyGuidedModel(keras.Model):
             with replaced(self, "train_step", functools.partial):
                 super().make_train_function(force=True)
             programs.append(backend.keep_state(self, self.train_function))
-        steps = 0
 
         def train(*args):
-            nonlocal steps
-            self._guides = steps % step_stride == 0
+            self._guides = self._step % step_stride == 0
             try:
                 outcome = programs[0 if self._guides else 1](*args)
             finally:
                 self._guides = True  # as a training loop of one's own has it
-            steps += 1  # not where the data has ended instead
+            self._step += 1  # not where the data has ended instead
             return outcome
 
         self.train_function = train if alternates else programs[0]
@@ -592,6 +602,7 @@ class SaliencyGuidedModel(keras.Model):
         described = self._heads_of(*losses, self._active())
         super().compile(optimizer, loss, *args, **kwargs)
         self._mask_function = None
+        self._step = 0
         self._plan = _Plan(
             heads=described,
             losses=losses,
@@ -637,7 +648,7 @@ class SaliencyGuidedModel(keras.Model):
             weighing = [term for term in self.guidance if term.weight > 0]
             self._heads_of(*self._plan.losses, weighing)
         self.sync()
-        self._kl_weight.assign(value)
+        self._kl_weight.assign(value, self._is_for_now)
         if crosses_zero:
             self.retrace()
 
@@ -650,6 +661,7 @@ class SaliencyGuidedModel(keras.Model):
     def mask_fraction(self, value):
         for term in self._masking_terms():
             term.mask_fraction = value
+        self._begun = None
 
     @property
     def masking(self):
@@ -671,6 +683,75 @@ class SaliencyGuidedModel(keras.Model):
             )
         return terms
 
+    @contextlib.contextmanager
+    def for_now(self):
+        """A context for schedules: what is assigned in it does not last.
+
+        Numbers assigned in it hold for the steps that follow. Files, and
+        training that goes on later, have those that were assigned before.
+
+        Example: a step with little weight.
+
+        >>> import keras
+        >>> import keras_sgt
+        >>> network = keras.Sequential([keras.layers.Dense(2)])
+        >>> guided = keras_sgt.SaliencyGuidedModel(network, kl_weight=1.0)
+        >>> with guided.for_now():
+        ...     guided.kl_weight = 0.1
+        >>> guided.kl_weight
+        0.1
+        >>> with guided.lasting():
+        ...     print(guided.kl_weight)
+        1.0
+        """
+        self._is_for_now = True
+        try:
+            with contextlib.ExitStack() as stack:
+                for term in self.guidance:
+                    stack.enter_context(term.for_now())
+                yield
+        finally:
+            self._is_for_now = False
+
+    def lasting(self):
+        """A context in which numbers read as those that last: `for_now`."""
+        return lasting(self.settings())
+
+    def settle(self):
+        """Ends what was assigned `for_now`: what lasts is in force again."""
+        with self._retracing():
+            for setting in self.settings():
+                if setting.number != setting.lasting:
+                    setting.assign(setting.lasting)
+
+    @contextlib.contextmanager
+    def _retracing(self):
+        """A context after which another program runs, if one has to."""
+        self.sync()
+        before = self._active()
+        yield
+        if self._active() != before:
+            self.retrace()
+
+    def begin_epoch(self, epoch, schedule):
+        """Sets `mask_fraction` by a schedule, once an epoch.
+
+        An epoch that was stopped midway begins again from what it began from.
+
+        Args:
+            epoch: int, the epoch that begins.
+            schedule: callable `(epoch, mask_fraction) -> float`.
+        """
+        begun, before = self._begun or (None, None)
+        if begun != epoch:
+            before = self.mask_fraction
+        self.mask_fraction = schedule(epoch, before)
+        self._begun = (epoch, before)
+
+    def end_epoch(self):
+        """Tells that what `begin_epoch` began has ended."""
+        self._begun = None
+
     def sync(self):
         """Hands the variables their values, which JAX holds while it trains."""
         introspection.sync(self)
@@ -685,9 +766,22 @@ class SaliencyGuidedModel(keras.Model):
     @property
     def variables(self):
         """State of the step: `weights`, seeds, and numbers that may change."""
-        settings = [s for term in self.guidance for s in term.settings()]
-        settings = [self._kl_weight, *settings]
-        return [*super().variables, *(s.variable for s in settings)]
+        return [*super().variables, *(s.variable for s in self.settings())]
+
+    def settings(self):
+        """The numbers that may change between steps."""
+        of_terms = [s for term in self.guidance for s in term.settings()]
+        return [self._kl_weight, *of_terms]
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        progress.save(store, self, self._step, self._begun)
+
+    def load_own_variables(self, store):
+        super().load_own_variables(progress.without(store))
+        with self._retracing():
+            found = progress.load(store, self)
+        self._step, self._begun = found or (self._step, self._begun)
 
     @property
     def output_names(self):
@@ -695,6 +789,10 @@ class SaliencyGuidedModel(keras.Model):
         return self.model.output_names
 
     def get_config(self):
+        with self.lasting():
+            return self._lasting_config()
+
+    def _lasting_config(self):
         config = {
             "name": self.name,
             "model": self.model,

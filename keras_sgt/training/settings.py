@@ -5,6 +5,7 @@ import warnings
 
 import keras
 
+from keras_sgt import backend
 from keras_sgt.guidance import Guidance, MaskedConsistency, settings
 from keras_sgt.introspection.layers import all_layers
 
@@ -35,6 +36,39 @@ def checked_flag(name, value):
             f"`{name}` has to be True or False. Received: {name}={value!r}"
         )
     return value
+
+
+def check_batches(arguments):
+    """Whether the devices can share what `fit` is given, where it is arrays.
+
+    Args:
+        arguments: dict of those of `fit`.
+    """
+    x = arguments.get("x")
+    split = arguments.get("validation_split") or 0.0
+    validation = arguments.get("validation_data")
+    size = arguments.get("batch_size") or 32
+    samples = _samples(x)
+    if samples is None or arguments.get("steps_per_epoch"):
+        return
+    parts = [(samples, size)]
+    if validation is None:
+        trained = math.floor(samples * (1 - split))
+        parts = [(trained, size), (samples - trained, size)]
+    elif isinstance(validation, (list, tuple)):
+        size = arguments.get("validation_batch_size") or size
+        parts.append((_samples(validation[0]), size))
+    for count, size in parts:
+        if count:
+            backend.check_batches(count, size)
+
+
+def _samples(x):
+    """How many samples arrays hold; `None` for data sets."""
+    arrays = keras.tree.flatten(x)
+    if arrays and all(hasattr(array, "shape") for array in arrays):
+        return arrays[0].shape[0]
+    return None
 
 
 def check_divergence(divergence):

@@ -1,0 +1,155 @@
+"""A backup that no kill can break."""
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+import keras_sgt
+
+SCRIPT = """
+import sys
+import keras
+import numpy as np
+import keras_sgt
+
+class Began(keras.callbacks.Callback):
+    def on_train_begin(self, logs=None):
+        print("began", flush=True)
+
+def train(folder, save_freq, seed, epochs=40):
+    keras.utils.set_random_seed(seed)
+    network = keras.Sequential(
+        [keras.Input((9,)), keras.layers.Dense(3, activation="softmax")]
+    )
+    masking = keras_sgt.masking.FeatureMasking(
+        replacement=keras_sgt.masking.Uniform()
+    )
+    guided = keras_sgt.SaliencyGuidedModel(
+        network, masking=masking, step_fraction=0.25
+    )
+    guided.compile("adam", "sparse_categorical_crossentropy")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 9)).astype("float32"), rng.integers(0, 3, 20)
+    guided.fit(
+        x, y, batch_size=4, epochs=epochs, shuffle=False, verbose=0,
+        callbacks=[
+            Began(),
+            keras_sgt.callbacks.KLWeightWarmup(30, start=0.1),
+            keras_sgt.callbacks.MaskFractionSchedule(lambda _, f: 0.99 * f),
+            keras_sgt.callbacks.BackupAndRestore(folder, save_freq),
+        ],
+    )
+    return np.concatenate([w.ravel() for w in guided.get_weights()])
+
+if __name__ == "__main__":
+    folder, save_freq, seed, path = sys.argv[1:]
+    save_freq = save_freq if save_freq == "epoch" else int(save_freq)
+    np.save(path, train(folder, save_freq, int(seed)))
+"""
+
+
+def start(folder, save_freq, seed):
+    """A process that trains, as far as its training has begun."""
+    arguments = [folder / "backup", save_freq, seed, folder / "weights.npy"]
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", SCRIPT, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    while (line := process.stdout.readline()) and line != "began\n":
+        pass
+    return process
+
+
+def killed_and_restarted(folder, save_freq, kills):
+    moments = random.Random(kills)
+    for seed in range(kills):
+        process = start(folder, save_freq, seed)
+        time.sleep(moments.uniform(0, 1))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert start(folder, save_freq, kills).wait() == 0
+    return np.load(folder / "weights.npy")
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_training_ends_as_if_it_had_not_been(kills, tmp_path):
+    script = {"__name__": "script"}
+    exec(SCRIPT, script)
+    expected = script["train"](tmp_path / "another", "epoch", 0)
+    found = killed_and_restarted(tmp_path, "epoch", kills)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert not (tmp_path / "backup").exists()
+
+
+@pytest.mark.slow
+def test_no_restart_is_refused_where_steps_are_saved(tmp_path):
+    found = killed_and_restarted(tmp_path, 2, 20)
+    assert np.isfinite(found).all()
+
+
+def model():
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    network.compile("sgd", "mse")
+    return network
+
+
+class Weights(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.seen = getattr(self, "seen", [])
+        self.seen.append((epoch, self.model.get_weights()[0]))
+
+
+@pytest.mark.parametrize("damage", ["while writing", "on the disk"])
+def test_goes_on_from_the_last_good_backup(damage, monkeypatch, tmp_path):
+    x, y = np.ones((4, 3), "float32"), np.ones((4, 1), "float32")
+    first, folder = model(), tmp_path / "backup"
+    save_weights, saved = first.save_weights, []
+
+    def save(filepath, *args, **kwargs):
+        save_weights(filepath, *args, **kwargs)
+        saved.append(first.get_weights()[0])
+        if len(saved) == 3 and damage == "while writing":
+            cut_in_half(pathlib.Path(filepath))
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(first, "save_weights", save)
+    backup = keras_sgt.callbacks.BackupAndRestore(
+        folder, delete_checkpoint=False
+    )
+    try:
+        first.fit(x, y, epochs=3, verbose=0, callbacks=[backup])
+    except KeyboardInterrupt:
+        assert damage == "while writing"
+    if damage == "on the disk":
+        newest = max(folder.glob("*/*.h5"))
+        cut_in_half(newest)
+    second, weights = model(), Weights()
+    backup = keras_sgt.callbacks.BackupAndRestore(folder)
+    second.fit(x, y, epochs=4, verbose=0, callbacks=[backup, weights])
+    epoch, found = weights.seen[0]
+    assert epoch == 2
+    np.testing.assert_array_equal(found, saved[1])
+    assert not folder.exists()
+
+
+def cut_in_half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_bad_input():
+    for folder in ("gs://bucket/backup", ""):
+        with pytest.raises(ValueError, match="backup_dir"):
+            keras_sgt.callbacks.BackupAndRestore(folder)
+    for frequency in (0, "step"):
+        with pytest.raises(ValueError, match="save_freq"):
+            keras_sgt.callbacks.BackupAndRestore("backup", frequency)
