@@ -1,5 +1,3 @@
-import os
-import pathlib
 import subprocess
 import sys
 
@@ -163,23 +161,6 @@ def test_clone(images):
     copy = keras_sgt.SaliencyGuidedModel.from_config(guided.get_config())
     assert copy.mask_fraction == 0.3
     assert copy.get_config() == guided.get_config()
-
-
-@pytest.mark.skipif(
-    "KERAS_SGT_GOLDEN" not in os.environ,
-    reason="KERAS_SGT_GOLDEN, the folder of saved_0.1.0, not set",
-)
-@pytest.mark.parametrize("name", ["images", "words"])
-def test_files_of_version_0_1_0(name):
-    folder = pathlib.Path(os.environ["KERAS_SGT_GOLDEN"]) / "saved_0.1.0"
-    expected = np.load(folder / "expected.npz")
-    x, y = expected[f"{name}_x"], expected[f"{name}_y"]
-    guided = keras.models.load_model(folder / f"{name}.keras")
-    np.testing.assert_allclose(
-        guided.predict(x, verbose=0), expected[f"{name}_pred"], atol=1e-5
-    )
-    history = guided.fit(x, y, verbose=0).history
-    assert np.isfinite(history["divergence"]).all()
 
 
 def test_what_early_stopping_restores_has_no_settings(images):
