@@ -57,7 +57,7 @@ if __name__ == "__main__":
 
 
 def start(folder, save_freq, seed):
-    """A process that trains, as far as its training has begun."""
+    """A process that trains, once there is a backup to go on from."""
     arguments = [folder / "backup", save_freq, seed, folder / "weights.npy"]
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", SCRIPT, *map(str, arguments)],
@@ -67,6 +67,8 @@ def start(folder, save_freq, seed):
     )
     while (line := process.stdout.readline()) and line != "began\n":
         pass
+    while process.poll() is None and not [*folder.glob("backup/saved-*")]:
+        time.sleep(0.01)
     return process
 
 
@@ -77,7 +79,10 @@ def killed_and_restarted(folder, save_freq, kills):
         time.sleep(moments.uniform(0, 1))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    assert start(folder, save_freq, kills).wait() == 0
+        if process.returncode == 0:  # it was done already
+            break
+    else:
+        assert start(folder, save_freq, kills).wait() == 0
     return np.load(folder / "weights.npy")
 
 
