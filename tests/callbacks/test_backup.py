@@ -44,7 +44,10 @@ def train(folder, save_freq, seed, epochs=40):
             Began(),
             keras_sgt.callbacks.KLWeightWarmup(30, start=0.1),
             keras_sgt.callbacks.MaskFractionSchedule(lambda _, f: 0.99 * f),
-            keras_sgt.callbacks.BackupAndRestore(folder, save_freq),
+            # A kill between its removal and the script's end loses all.
+            keras_sgt.callbacks.BackupAndRestore(
+                folder, save_freq, delete_checkpoint=False
+            ),
         ],
     )
     return np.concatenate([w.ravel() for w in guided.get_weights()])
@@ -93,7 +96,6 @@ def test_killed_training_ends_as_if_it_had_not_been(kills, tmp_path):
     expected = script["train"](tmp_path / "another", "epoch", 0)
     found = killed_and_restarted(tmp_path, "epoch", kills)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert not (tmp_path / "backup").exists()
 
 
 @pytest.mark.slow
