@@ -1,5 +1,6 @@
 import contextlib
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +62,8 @@ def keep_state(model, train_function):
         except StopIteration:
             raise
         except BaseException as error:  # KeyboardInterrupt too
-            if "divisible" in str(error):  # a batch of a data set
+            # A batch of a data set; the words depend on the version.
+            if re.search("divisible|evenly divide", str(error)):
                 error.add_note(UNEVEN)
             groups = (
                 model.trainable_variables,
