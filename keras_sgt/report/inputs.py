@@ -202,8 +202,11 @@ class Columns(_Packing):
         for column, part in self._parts(array):
             part = part.reshape((len(part), *column.shape))
             if column.categories is not None:
-                part = column.categories[part.astype("int64")]
-            elif column.dtype.kind in "iub":
+                text = column.categories[part.astype("int64")].tolist()
+                # `predict` takes text as a tensor only (of TensorFlow).
+                leaves.append(keras.ops.convert_to_tensor(text, "string"))
+                continue
+            if column.dtype.kind in "iub":
                 part = np.rint(part)
             leaves.append(part.astype(column.dtype))
         return keras.tree.pack_sequence_as(self.structure, leaves)

@@ -238,9 +238,10 @@ class TestColumns:
 
             return attribute
 
-        y = model.predict(
-            {"age": x["age"], "city": x["city"].astype(str)}, verbose=0
-        ).argmax(1)
+        text = keras.ops.convert_to_tensor(x["city"].tolist(), "string")
+        age = keras.ops.convert_to_tensor(x["age"])
+        outputs = model({"age": age[:, None], "city": text[:, None]})
+        y = keras.ops.convert_to_numpy(outputs).argmax(1)
         result = compared({"a": model}, x, y, methods={"given": method})
         assert rows(result)["a", None, "accuracy"] == 1
         result.save(tmp_path / "page.html")
