@@ -170,15 +170,14 @@ class Columns(_Packing):
     def __init__(self, structure, names, arrays):
         self.structure = structure
         self.columns, found = [], []
-        for name, array in zip(names, arrays):
-            categories = None
-            if array.dtype.kind == "U":
-                categories, array = np.unique(array, return_inverse=True)
-                array = array.reshape((len(arrays[0]), -1))
-            shape = arrays[len(found)].shape[1:]
-            dtype = arrays[len(found)].dtype
-            self.columns.append(Column(name, shape, dtype, categories))
-            found.append(array.reshape(len(array), -1))
+        for name, given in zip(names, arrays):
+            categories, numbers = None, given
+            if given.dtype.kind == "U":
+                categories, numbers = np.unique(given, return_inverse=True)
+            self.columns.append(
+                Column(name, given.shape[1:], given.dtype, categories)
+            )
+            found.append(numbers.reshape(len(given), -1))
         whole = [f for f in found if f.dtype.kind in "iu" and f.size]
         exact = all(abs(f).max() < _EXACT for f in whole)
         self.array = np.hstack(found).astype("float32" if exact else "float64")
@@ -203,8 +202,11 @@ class Columns(_Packing):
         for column, part in self._parts(array):
             part = part.reshape((len(part), *column.shape))
             if column.categories is not None:
-                part = column.categories[part.astype("int64")]
-            elif column.dtype.kind in "iub":
+                text = column.categories[part.astype("int64")].tolist()
+                # `predict` takes text as a tensor only (of TensorFlow).
+                leaves.append(keras.ops.convert_to_tensor(text, "string"))
+                continue
+            if column.dtype.kind in "iub":
                 part = np.rint(part)
             leaves.append(part.astype(column.dtype))
         return keras.tree.pack_sequence_as(self.structure, leaves)

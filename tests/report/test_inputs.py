@@ -213,6 +213,40 @@ class TestColumns:
         result = compared(models, pandas.DataFrame(x), y)
         assert rows(result) == rows(compared(models, x, y))
 
+    @pytest.mark.skipif(
+        keras.backend.backend() != "tensorflow",
+        reason="tensors of text are TensorFlow's",
+    )
+    def test_categories_as_text(self, tmp_path):
+        inputs = {
+            "age": keras.Input((1,), name="age"),
+            "city": keras.Input((1,), name="city", dtype="string"),
+        }
+        lookup = layers.StringLookup(vocabulary=["Rome", "Oslo"])
+        city = layers.Flatten()(layers.Embedding(3, 2)(lookup(inputs["city"])))
+        mixed = layers.Concatenate()([inputs["age"], city])
+        output = layers.Dense(2, "softmax")(mixed)
+        model = keras.Model(inputs, output)
+        x = {
+            "age": RNG.normal(size=12).astype("float32"),
+            "city": np.array(["Rome", "Oslo", "Oslo"] * 4, object),
+        }
+
+        def method(model):
+            def attribute(x, batch_size):
+                return {k: np.ones(len(v)) for k, v in x.items()}
+
+            return attribute
+
+        text = keras.ops.convert_to_tensor(x["city"].tolist(), "string")
+        age = keras.ops.convert_to_tensor(x["age"])
+        outputs = model({"age": age[:, None], "city": text[:, None]})
+        y = keras.ops.convert_to_numpy(outputs).argmax(1)
+        result = compared({"a": model}, x, y, methods={"given": method})
+        assert rows(result)["a", None, "accuracy"] == 1
+        result.save(tmp_path / "page.html")
+        assert '"Oslo"' in (tmp_path / "page.html").read_text()
+
     def test_inputs_of_other_lengths_are_told(self):
         models, x, y = columns()
         x["age"] = x["age"][:5]

@@ -336,7 +336,7 @@ def test_a_map_is_seen_large_by_keyboard(opened):
         "overlay",
     ]
     copy = dialog.locator("canvas").nth(1)
-    assert copy.bounding_box()["width"] > 1.5 * small
+    assert copy.bounding_box()["width"] > 1.2 * small
     assert copy.evaluate(PIXELS) == button.locator("canvas").first.evaluate(
         PIXELS
     )

@@ -102,7 +102,7 @@ const draw = {
     eachMap(sample, card, changes, (cell, map, name, scale) => {
       const relevance = make("canvas", { role: "img", "aria-label": `map of ${name}` });
       const overlay = make("canvas", { role: "img", "aria-label": `overlay of ${name}` });
-      const button = make("button", { type: "button", class: "enlarge", "aria-label": `enlarge ${name}` });
+      const button = make("button", { type: "button", class: "enlarge", title: "enlarge" });
       button.append(
         make("span", {}, framed(relevance), make("span", { text: "map" })),
         make("span", {}, framed(overlay, truth), make("span", { text: "overlay" })),
