@@ -1,0 +1,76 @@
+"""The site: `nox -s docs` builds it from these pages and the docstrings."""
+
+import pathlib
+import re
+import sys
+
+DOCS = pathlib.Path(__file__).parent
+ROOT = DOCS.parent
+sys.path.insert(0, str(ROOT))
+
+import keras_sgt  # noqa: E402
+
+project = "keras_sgt"
+author = "The keras_sgt authors"
+release = version = keras_sgt.__version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build", "results"]
+
+html_theme = "furo"
+html_title = f"keras_sgt {release}"
+html_show_sourcelink = False
+html_copy_source = False
+
+myst_heading_anchors = 4
+myst_enable_extensions = ["colon_fence"]
+suppress_warnings = ["myst.header"]  # results.md has a level less in places
+
+# Docstrings write code in single backticks.
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+napoleon_use_ivar = True
+
+# Pages that are files of the repository's root.
+OF_ROOT = {
+    "architecture": "ARCHITECTURE.md",
+    "changelog": "CHANGELOG.md",
+    "contributing": "CONTRIBUTING.md",
+    "readme": "README.md",
+}
+# Pages that other work brings: until they are here, nothing links to them.
+COMING = ("distribution", "guidance_results", "report", "search")
+
+
+def linked(text):
+    """Links as they are on the site, where the root's files are pages."""
+    for page, file in OF_ROOT.items():
+        text = text.replace(f"](../{file}", f"]({page}.md")
+    for page in COMING:
+        if not (DOCS / f"{page}.md").exists():
+            text = re.sub(rf"\[([^\]]*)\]\({page}\.md[^)]*\)", r"\1", text)
+            text = re.sub(rf"^{page}\n", "", text, flags=re.MULTILINE)
+
+    def files_only(match):
+        return match[1] if (DOCS / match[2]).is_dir() else match[0]
+
+    return re.sub(r"\[([^\]]*)\]\(([\w./-]+)\)", files_only, text)
+
+
+def source_read(app, docname, source):
+    if docname in OF_ROOT:
+        text = (ROOT / OF_ROOT[docname]).read_text()
+        # From the root's point of view to that of docs/.
+        text = re.sub(r"\]\((?!https?:|#)", "](../", text)
+        source[0] = text.replace("](../docs/", "](")
+    source[0] = linked(source[0])
+
+
+def docstring(app, what, name, obj, options, lines):
+    """Markdown's and the formulas' signs that mean something else in reST."""
+    lines[:] = [re.sub(r"(?<![`|])\|(?=[\wΦδ]+\|)", r"\\|", x) for x in lines]
+
+
+def setup(app):
+    app.connect("source-read", source_read)
+    app.connect("autodoc-process-docstring", docstring)
