@@ -20,6 +20,7 @@ html_theme = "furo"
 html_title = f"keras_sgt {release}"
 html_show_sourcelink = False
 html_copy_source = False
+html_use_index = html_domain_indices = False  # the search finds more
 
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
@@ -27,6 +28,7 @@ suppress_warnings = ["myst.header"]  # results.md has a level less in places
 
 # Docstrings write code in single backticks.
 default_role = "code"
+autodoc_inherit_docstrings = False  # Keras has its own pages
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_use_ivar = True
@@ -39,17 +41,24 @@ OF_ROOT = {
     "readme": "README.md",
 }
 # Pages that other work brings: until they are here, nothing links to them.
-COMING = ("distribution", "guidance_results", "report", "search")
+COMING = ("distribution", "guidance_results", "report", "searching")
+
+if (DOCS / "search.md").exists():
+    raise ValueError(
+        "docs/search.md would take the place of the site's own search page. "
+        "Name it docs/searching.md."
+    )
 
 
-def linked(text):
+def linked(text, docname):
     """Links as they are on the site, where the root's files are pages."""
     for page, file in OF_ROOT.items():
         text = text.replace(f"](../{file}", f"]({page}.md")
     for page in COMING:
         if not (DOCS / f"{page}.md").exists():
             text = re.sub(rf"\[([^\]]*)\]\({page}\.md[^)]*\)", r"\1", text)
-            text = re.sub(rf"^{page}\n", "", text, flags=re.MULTILINE)
+            if docname == "index":
+                text = text.replace(f"\n{page}\n", "\n")
 
     def files_only(match):
         return match[1] if (DOCS / match[2]).is_dir() else match[0]
@@ -63,14 +72,21 @@ def source_read(app, docname, source):
         # From the root's point of view to that of docs/.
         text = re.sub(r"\]\((?!https?:|#)", "](../", text)
         source[0] = text.replace("](../docs/", "](")
-    source[0] = linked(source[0])
+    source[0] = linked(source[0], docname)
 
 
 def docstring(app, what, name, obj, options, lines):
-    """Markdown's and the formulas' signs that mean something else in reST."""
-    lines[:] = [re.sub(r"(?<![`|])\|(?=[\wΦδ]+\|)", r"\\|", x) for x in lines]
+    """What reST reads otherwise than the docstrings mean it."""
+    text = "\n".join(lines)
+    # Several arguments of one description, over the end of a line.
+    text = re.sub(r"^(\s+[\w, ]+,)\n\s+(?=[\w, ]+:)", r"\1 ", text, flags=re.M)
+    text = re.sub(r"([:.])\n( +- )", r"\1\n\n\2", text)  # a list begins
+    text = re.sub(r"(?<!`)\|(?=\w+\|)", r"\\|", text)  # |R| is a magnitude
+    text = re.sub(r"`(?=s\b)", "`\\\\ ", text)  # `Measure`s
+    lines[:] = text.split("\n")
 
 
 def setup(app):
     app.connect("source-read", source_read)
-    app.connect("autodoc-process-docstring", docstring)
+    # Before napoleon turns sections into fields.
+    app.connect("autodoc-process-docstring", docstring, priority=400)

@@ -165,7 +165,7 @@ def verdict(found):
 
 
 def recipe(found):
-    """What the one of docs/costs.md costs in all, computed from what its parts cost."""
+    """What the recipe of docs/costs.md costs, from what its parts cost."""
     prices = {
         "a quarter of each batch": [
             rows["guided, batch_fraction=1/4"]["times_plain"]

@@ -69,6 +69,10 @@ def test_guide_to_settings(tmp_path, monkeypatch):
     )
 
 
+def test_guide_to_measures():
+    assert run_snippets("docs/measures.md")["sparser"].low > 0
+
+
 def test_guide_to_costs():
     found = run_snippets("docs/costs.md")
     assert float(found["guided"].kl_weight) == pytest.approx(0.3)
