@@ -20,6 +20,7 @@ html_theme = "furo"
 html_title = f"keras_sgt {release}"
 html_show_sourcelink = False
 html_copy_source = False
+html_show_search_summary = False  # it would fetch: not from a disk
 html_use_index = html_domain_indices = False  # the search finds more
 
 myst_heading_anchors = 4

@@ -85,7 +85,7 @@ def main(site):
         *(f"a remote request: {r}" for r in remote_requests(site)),
     ]
     print(f"{len(names)} public names, {len(problems)} problems")
-    sys.exit("\n".join(sorted(problems)))
+    sys.exit("\n".join(sorted(problems)) or 0)
 
 
 if __name__ == "__main__":
