@@ -1,5 +1,6 @@
 """The site: `nox -s docs` builds it from these pages and the docstrings."""
 
+import inspect
 import pathlib
 import re
 import sys
@@ -17,6 +18,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "results"]
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = f"keras_sgt {release}"
 html_show_sourcelink = False
 html_copy_source = False
@@ -87,7 +90,17 @@ def docstring(app, what, name, obj, options, lines):
     lines[:] = text.split("\n")
 
 
+def signature(app, what, name, obj, options, arguments, returns):
+    """Keras's layers take `*args` in `__new__`; what they mean is further on."""
+    if what == "class" and arguments == "(*args, **kwargs)":
+        found = inspect.signature(obj.__init__)
+        named = list(found.parameters.values())[1:]
+        arguments = str(found.replace(parameters=named))
+    return arguments, returns
+
+
 def setup(app):
+    app.connect("autodoc-process-signature", signature)
     app.connect("source-read", source_read)
     # Before napoleon turns sections into fields.
     app.connect("autodoc-process-docstring", docstring, priority=400)
