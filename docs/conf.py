@@ -91,7 +91,7 @@ def docstring(app, what, name, obj, options, lines):
 
 
 def signature(app, what, name, obj, options, arguments, returns):
-    """Keras's layers take `*args` in `__new__`; what they mean is further on."""
+    """Layers of Keras take `*args` in `__new__`; `__init__` has the names."""
     if what == "class" and arguments == "(*args, **kwargs)":
         found = inspect.signature(obj.__init__)
         named = list(found.parameters.values())[1:]
