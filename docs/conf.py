@@ -99,7 +99,20 @@ def signature(app, what, name, obj, options, arguments, returns):
     return arguments, returns
 
 
+def for_readers_of_screens(app, pagename, templatename, context, doctree):
+    """What axe-core misses: levels of headings, code that scrolls by keys."""
+    tree = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = tree.replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
+    body = context.get("body", "").replace("<pre>", '<pre tabindex="0">')
+    wide = '<div class="table-wrapper'
+    context["body"] = body.replace(wide, f'<div tabindex="0"{wide[4:]}')
+
+
 def setup(app):
+    # After furo, which makes the tree.
+    app.connect("html-page-context", for_readers_of_screens, priority=900)
     app.connect("autodoc-process-signature", signature)
     app.connect("source-read", source_read)
     # Before napoleon turns sections into fields.
