@@ -1,7 +1,8 @@
 """`nox` runs the linter, and the tests once for each backend of Keras.
 
 Each backend has an environment that holds no other one, so that a stray import
-fails. By name only: `nox -s next` (the coming Keras) and `nox -s slow`.
+fails. By name only: `nox -s docs` (the site), `nox -s next` (the coming
+Keras) and `nox -s slow`.
 """
 
 import nox
@@ -70,6 +71,17 @@ def next_keras(session, backend):
     session.run_install("pip", "uninstall", "--yes", *KERASES)
     session.install("--pre", "--no-deps", "keras-nightly")
     run_tests(session, backend, *CORE)
+
+
+@nox.session
+@nox.parametrize("backend", ["jax"])
+def docs(session, backend):
+    """The site, in site/: warnings are errors, no public name is missing."""
+    session.install("-e", f".[docs,{backend}]")
+    env = {"KERAS_BACKEND": backend}
+    strict = ("--fail-on-warning", "--keep-going", "--fresh-env")
+    session.run("sphinx-build", *strict, "docs", "site", env=env)
+    session.run("python", "tools/check_site.py", "site", env=env)
 
 
 @nox.session

@@ -165,7 +165,7 @@ def verdict(found):
 
 
 def recipe(found):
-    """What the README's costs in all, computed from what its parts cost."""
+    """What the recipe of docs/costs.md costs, from what its parts cost."""
     prices = {
         "a quarter of each batch": [
             rows["guided, batch_fraction=1/4"]["times_plain"]
@@ -187,7 +187,8 @@ def recipe(found):
     )
     return (
         "- Trained plainly, then guided in the last third of the steps (the "
-        f"README's recipe): all in all, {text}. Computed from the ratios below."
+        f"[recipe](costs.md#cheaper)): all in all, {text}. Computed from the "
+        "ratios below."
     )
 
 

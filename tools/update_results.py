@@ -216,7 +216,7 @@ training with the ranking of the authors' code (signed; for words, by
 magnitude), *guided absolute* ranks by magnitude; *random mask* is the control:
 it masks as many features, picked blindly, under the same KL term. A gain that
 the random mask has too does not come from saliency. Seconds are those of a
-machine that had other work at the same time: the README has the ratios,
+machine that had other work at the same time: [costs](costs.md) has the ratios,
 measured side by side.
 
 The paper's figures are Tables 1 and 2 of Ismail, Corrada Bravo, Feizi,

@@ -15,7 +15,7 @@ from runs import spread, table, values
 ROOT = pathlib.Path(__file__).parents[1]
 RUNS = ROOT / "docs" / "results" / "mnist.csv"
 STEPS = ROOT / "benchmarks" / "results"
-DOCUMENTS = ("README.md", "docs/attribution.md")
+DOCUMENTS = ("docs/attribution.md", "docs/costs.md", "docs/studies.md")
 MEASURES = {
     "accuracy": "accuracy ↑",
     "drop_auc": "accuracy-drop area ↓",
@@ -36,7 +36,7 @@ def mnist():
         f"{int(run['test_images']):,} test images, {run['epochs']} epochs, "
         f"mean ± standard deviation of {seeds} seeds, Keras {run['keras']} on "
         f"{run['backend']}, {run['machine']}. The runs are in "
-        "[docs/results/mnist.csv](docs/results/mnist.csv), made by "
+        "[docs/results/mnist.csv](results/mnist.csv), made by "
         f"`{COMMAND}`. Lower area: accuracy falls sooner as the pixels that "
         "the gradient marks are removed."
     )
@@ -68,7 +68,7 @@ def step():
     note = (
         "The paper's MNIST network, a step of "
         f"{results[0]['batch_size']} images, medians of one interleaved run "
-        "of [benchmarks/step_cost.py](benchmarks/step_cost.py) on "
+        "of [benchmarks/step_cost.py](../benchmarks/step_cost.py) on "
         f"{result['machine']}; "
         "the machine is shared, so compare within a row. *Memory kept*: with "
         "`--keep-memory`, glibc does not give freed memory back to the system "

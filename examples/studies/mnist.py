@@ -1,4 +1,6 @@
-"""The README's table and picture: MNIST, or Fashion-MNIST, small and repeated.
+"""The README's picture, and the table of docs/studies.md.
+
+MNIST, or Fashion-MNIST, small and repeated.
 
     python examples/studies/mnist.py --train-images 8000 --seeds 0 1 2
 

@@ -1,0 +1,119 @@
+"""The site: `nox -s docs` builds it from these pages and the docstrings."""
+
+import inspect
+import pathlib
+import re
+import sys
+
+DOCS = pathlib.Path(__file__).parent
+ROOT = DOCS.parent
+sys.path.insert(0, str(ROOT))
+
+import keras_sgt  # noqa: E402
+
+project = "keras_sgt"
+author = "The keras_sgt authors"
+release = version = keras_sgt.__version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build", "results"]
+
+html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_title = f"keras_sgt {release}"
+html_show_sourcelink = False
+html_copy_source = False
+html_show_search_summary = False  # it would fetch: not from a disk
+html_use_index = html_domain_indices = False  # the search finds more
+
+myst_heading_anchors = 4
+myst_enable_extensions = ["colon_fence"]
+suppress_warnings = ["myst.header"]  # results.md has a level less in places
+
+# Docstrings write code in single backticks.
+default_role = "code"
+autodoc_inherit_docstrings = False  # Keras has its own pages
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+napoleon_use_ivar = True
+
+# Pages that are files of the repository's root.
+OF_ROOT = {
+    "architecture": "ARCHITECTURE.md",
+    "changelog": "CHANGELOG.md",
+    "contributing": "CONTRIBUTING.md",
+    "readme": "README.md",
+}
+# Pages that other work brings: until they are here, nothing links to them.
+COMING = ("distribution", "guidance_results", "report", "searching")
+
+if (DOCS / "search.md").exists():
+    raise ValueError(
+        "docs/search.md would take the place of the site's own search page. "
+        "Name it docs/searching.md."
+    )
+
+
+def linked(text, docname):
+    """Links as they are on the site, where the root's files are pages."""
+    for page, file in OF_ROOT.items():
+        text = text.replace(f"](../{file}", f"]({page}.md")
+    for page in COMING:
+        if not (DOCS / f"{page}.md").exists():
+            text = re.sub(rf"\[([^\]]*)\]\({page}\.md[^)]*\)", r"\1", text)
+            if docname == "index":
+                text = text.replace(f"\n{page}\n", "\n")
+
+    def files_only(match):
+        return match[1] if (DOCS / match[2]).is_dir() else match[0]
+
+    return re.sub(r"\[([^\]]*)\]\(([\w./-]+)\)", files_only, text)
+
+
+def source_read(app, docname, source):
+    if docname in OF_ROOT:
+        text = (ROOT / OF_ROOT[docname]).read_text()
+        # From the root's point of view to that of docs/.
+        text = re.sub(r"\]\((?!https?:|#)", "](../", text)
+        source[0] = text.replace("](../docs/", "](")
+    source[0] = linked(source[0], docname)
+
+
+def docstring(app, what, name, obj, options, lines):
+    """What reST reads otherwise than the docstrings mean it."""
+    text = "\n".join(lines)
+    # Several arguments of one description, over the end of a line.
+    text = re.sub(r"^(\s+[\w, ]+,)\n\s+(?=[\w, ]+:)", r"\1 ", text, flags=re.M)
+    text = re.sub(r"([:.])\n( +- )", r"\1\n\n\2", text)  # a list begins
+    text = re.sub(r"(?<!`)\|(?=\w+\|)", r"\\|", text)  # |R| is a magnitude
+    text = re.sub(r"`(?=s\b)", "`\\\\ ", text)  # `Measure`s
+    lines[:] = text.split("\n")
+
+
+def signature(app, what, name, obj, options, arguments, returns):
+    """Layers of Keras take `*args` in `__new__`; `__init__` has the names."""
+    if what == "class" and arguments == "(*args, **kwargs)":
+        found = inspect.signature(obj.__init__)
+        named = list(found.parameters.values())[1:]
+        arguments = str(found.replace(parameters=named))
+    return arguments, returns
+
+
+def for_readers_of_screens(app, pagename, templatename, context, doctree):
+    """What axe-core misses: levels of headings, code that scrolls by keys."""
+    tree = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = tree.replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
+    body = context.get("body", "").replace("<pre>", '<pre tabindex="0">')
+    wide = '<div class="table-wrapper'
+    context["body"] = body.replace(wide, f'<div tabindex="0"{wide[4:]}')
+
+
+def setup(app):
+    # After furo, which makes the tree.
+    app.connect("html-page-context", for_readers_of_screens, priority=900)
+    app.connect("autodoc-process-signature", signature)
+    app.connect("source-read", source_read)
+    # Before napoleon turns sections into fields.
+    app.connect("autodoc-process-docstring", docstring, priority=400)
