@@ -4,7 +4,6 @@ import base64
 import dataclasses
 import html
 import io
-import typing
 
 from keras_sgt.searching.confirmation import (
     GUIDED,

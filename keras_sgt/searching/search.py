@@ -27,7 +27,7 @@ def search(
     batch_size=None,
     samples=512,
 ):
-    """Finds the guidance that makes a model's gradients faithful, and proves it.
+    """Finds the guidance that makes a model's gradients faithful.
 
     First `trials` settings of the candidate guidances are trained from one
     seed; Optuna proposes them (TPE, with the accuracy as a constraint), and

@@ -41,7 +41,7 @@ class Recipe:
         return sorted(thirds - {self.epochs})
 
     def model(self, seed):
-        """A new model, with the initial weights of the seed, and how to compile.
+        """A new model with the initial weights of the seed.
 
         Returns:
             The model, and the configuration of its `compile`.
