@@ -1,4 +1,4 @@
-"""Comparisons from the command line: `python -m keras_sgt compare --help`."""
+"""The command line: `python -m keras_sgt --help`."""
 
 import argparse
 import os
@@ -12,6 +12,7 @@ import numpy as np
 import keras_sgt
 from keras_sgt.report.measures import DOMAINS, MEASURES
 from keras_sgt.report.methods import METHODS
+from keras_sgt.searching import command as search_command
 
 DATA = (
     "an .npz file with the arrays x (test inputs) and y (their classes), and "
@@ -39,8 +40,8 @@ def parser():
         prog="python -m keras_sgt",
         description=(
             "Saliency guided training for Keras 3: models whose gradients "
-            "show their reasons. Trains nothing itself; it compares models "
-            "that are on disk."
+            "show their reasons. Compares models that are on disk, and "
+            "searches for the guidance that works on your data."
         ),
         epilog=WORKFLOW,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -96,6 +97,7 @@ def parser():
         help="keeps what is finished, to go on after an interruption",
     )
     compare.set_defaults(run=run_compare)
+    search_command.add_to(commands)
     return top
 
 

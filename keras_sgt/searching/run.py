@@ -31,7 +31,10 @@ class Run:
         self.name = name
         self.storage = trials_.open_storage(storage)
         # The ranges are wide: each candidate is given a first try.
-        first = [{"candidate": candidate} for candidate in plan.candidates]
+        first = [
+            {"candidate": candidate, "step_fraction": 1.0, "start": 0.0}
+            for candidate in plan.candidates
+        ]
         self.jobs = trials_.Jobs(
             self.storage,
             name,
@@ -78,7 +81,8 @@ class Run:
                 self.jobs.study.set_user_attr(_REFERENCE, known)
             known = theirs or known
         self.progress.say(
-            f"traditional training: accuracy {known['accuracy']:.4f}"
+            f"traditional training: accuracy {known['accuracy']:.4f} ± "
+            f"{self._doubt(known['accuracy']):.4f}, two standard errors"
         )
         return known
 
@@ -129,9 +133,10 @@ class Run:
         def at_rung(guided, epoch):
             before = self.reference["reached"][str(epoch)]
             outcome = judged(guided, before)
-            # Beyond the tolerance a point of accuracy costs a deviation.
-            excess = max(0.0, outcome["lost"] - self.plan.tolerance)
-            trial.report(outcome["faithfulness"] - 100 * excess, epoch)
+            # Where clearly too much is lost, a point costs a deviation.
+            excess = outcome["lost"] - self.plan.tolerance - self._doubt(before)
+            score = outcome["faithfulness"] - 100 * max(0.0, excess)
+            trial.report(score, epoch)
             if trial.should_prune():
                 self._end(trial, outcome, pruned=True)
 
@@ -148,6 +153,11 @@ class Run:
                 self._end(trial, {"lost": 1.0}, pruned=True)
             outcome = judged(guided, self.reference["accuracy"])
         return self._end(trial, outcome)
+
+    def _doubt(self, accuracy):
+        """Two standard errors of an accuracy."""
+        variance = accuracy * (1 - accuracy)
+        return 2 * (variance / len(self.plan.chosen_by.x)) ** 0.5
 
     def _outcome(self, model, setting, accuracy):
         plan = self.plan
