@@ -1,5 +1,7 @@
 """The front of accuracy and faithfulness, and maps of a few samples."""
 
+import itertools
+
 import numpy as np
 
 from keras_sgt import attribution, report
@@ -27,13 +29,6 @@ def front(search, ax=None):
     _draw_trials(search, ax)
     if search.reference is not None:
         accuracy = search.reference["accuracy"]
-        ax.axvspan(
-            accuracy - search.plan.tolerance,
-            1.0,
-            color="#f2f2f2",
-            zorder=0,
-            label="within the tolerance",
-        )
         ax.plot(
             accuracy, 0, "s", color="#1b1b1b", label="traditional", zorder=4
         )
@@ -41,40 +36,36 @@ def front(search, ax=None):
         _draw_confirmed(search.confirmation, ax)
     ax.set(xlabel="accuracy", ylabel="faithfulness (deviations of a sample)")
     ax.margins(0.08)
+    if search.reference is not None:
+        low, high = ax.get_xlim()
+        ax.axvspan(
+            min(max(accuracy - search.plan.tolerance, low), high),
+            high,
+            color="#eeeeee",
+            zorder=0,
+            label="trials within the tolerance",
+        )
+        ax.set_xlim(low, high)
     ax.grid(alpha=0.3)
-    ax.figure.legend(
-        *ax.get_legend_handles_labels(), frameon=False, loc="outside right"
-    )
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return ax.figure
 
 
 def _draw_trials(search, ax):
-    for colour, name in zip(
-        (c for _ in search.plan.candidates for c in COLOURS),
-        search.plan.candidates,
-    ):
-        rows = [r for r in search.rows if r.params["candidate"] == name]
-        done = [r.outcome for r in rows if r.state == "complete"]
-        given_up = [r.outcome for r in rows if r.state != "complete"]
-        for outcomes, faces in ((done, colour), (given_up, "none")):
-            if outcomes:
-                ax.scatter(
-                    [o["accuracy"] for o in outcomes],
-                    [o["faithfulness"] for o in outcomes],
-                    facecolors=faces,
-                    edgecolors=colour,
-                    label=name if outcomes is (done or given_up) else None,
-                    zorder=3,
-                )
-    best = _front(
-        [
-            (r.outcome["accuracy"], r.outcome["faithfulness"])
-            for r in search.rows
-            if r.state == "complete"
-        ]
-    )
+    """Those that came to the last epoch; the others cannot be compared."""
+    done = [row for row in search.rows if row.state == "complete"]
+    colours = itertools.cycle(COLOURS)
+    for colour, name in zip(colours, search.plan.candidates):
+        points = [_point(r) for r in done if r.params["candidate"] == name]
+        if points:
+            ax.plot(*zip(*points), "o", color=colour, label=name, zorder=3)
+    best = _front([_point(row) for row in done])
     if len(best) > 1:
         ax.plot(*zip(*best), "-", color="#777777", label="front", zorder=2)
+
+
+def _point(row):
+    return row.outcome["accuracy"], row.outcome["faithfulness"]
 
 
 def _front(points):

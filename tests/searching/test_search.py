@@ -378,9 +378,11 @@ def test_from_the_command_line(tmp_path, capsys, monkeypatch):
     data = tmp_path / "data.npz"
     np.savez(data, x=x, y=y, truth=np.broadcast_to(truth, x.shape))
     page, model = tmp_path / "search.html", tmp_path / "best.keras"
-    sizes = "--trials 1 --epochs 1 --seeds 2 --candidates adversarial".split()
-    files = f"--train {data} --validation {data} --out {page} --model {model}"
-    arguments = ["search", "problems:build_table", *files.split(), *sizes]
+    options = (
+        f"--train {data} --validation {data} --out {page} --model {model} "
+        "--trials 1 --epochs 1 --seeds 2 --candidates adversarial"
+    )
+    arguments = ["search", "problems:build_table", *options.split()]
     assert command.main(arguments) == 0
     assert "train traditionally" in capsys.readouterr().out
     assert page.exists()
