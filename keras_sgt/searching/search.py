@@ -96,10 +96,18 @@ def search(
     ...     return model
     >>> x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
     >>> y = (x[:, 0] > 0).astype("int32")
-    >>> found = keras_sgt.search(  # doctest: +SKIP
-    ...     build_model, (x, y), (x, y), trials=2, epochs=1, seeds=2
+    >>> found = keras_sgt.search(
+    ...     build_model,
+    ...     train=(x[:32], y[:32]),
+    ...     validation=(x[32:], y[32:]),
+    ...     candidates=["adversarial"],
+    ...     trials=1,
+    ...     epochs=1,
+    ...     seeds=2,
+    ...     verbose=0,
     ... )
-    >>> print(found.verdict)  # doctest: +SKIP
+    >>> found.best.name
+    'saliency_guided_model...'
     """
     arguments.check_numbers(
         tolerance,

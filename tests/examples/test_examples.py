@@ -74,6 +74,15 @@ def test_guide_to_attribution():
     assert set(np.unique(found["signs"])) == {-1, 0, 1}
 
 
+def test_guide_to_search(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = run_snippets("docs/search.md")
+    assert (tmp_path / "search.html").stat().st_size < 1e6
+    assert namespace["found"].verdict
+    settings = namespace["again"].rows[0].params
+    assert 0.05 <= settings["l2.epsilon"] <= 0.2
+
+
 def test_quickstart(quickstart, tmp_path, capsys, monkeypatch):
     # The other measures of the report are tried by its own tests.
     few = {"methods": ["gradient"], "measures": ["accuracy_drop"]}
