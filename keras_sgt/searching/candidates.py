@@ -25,16 +25,26 @@ class Settings(typing.Protocol):
 
 
 class Middle:
-    """Suggests the middle of every range, to try a candidate on."""
+    """Suggests the middle of every range, and the first of every choice.
+
+    Attribute `params`: what was suggested, by name.
+    """
+
+    def __init__(self):
+        self.params = {}
 
     def suggest_float(self, name, low, high, *, step=None, log=False):
-        return (low * high) ** 0.5 if log else (low + high) / 2
+        middle = (low * high) ** 0.5 if log else (low + high) / 2
+        if step is not None:
+            middle = low + step * ((middle - low) // step)
+        return self.params.setdefault(name, middle)
 
     def suggest_int(self, name, low, high, *, step=1, log=False):
-        return (low + high) // 2
+        middle = low + step * ((high - low) // 2 // step)
+        return self.params.setdefault(name, middle)
 
     def suggest_categorical(self, name, choices):
-        return choices[0]
+        return self.params.setdefault(name, choices[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +73,10 @@ class Prefixed:
 def _masking(settings, domain):
     if domain == "text":
         return TokenMasking()
-    ranking = settings.suggest_categorical("ranking", ("signed", "absolute"))
+    rankings = ["signed", "absolute"]
+    if domain == "table":  # where signed ranking helped less
+        rankings.reverse()
+    ranking = settings.suggest_categorical("ranking", rankings)
     return FeatureMasking(ranking=ranking)
 
 

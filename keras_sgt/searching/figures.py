@@ -43,7 +43,7 @@ def front(search, ax=None):
             high,
             color="#eeeeee",
             zorder=0,
-            label="trials within the tolerance",
+            label="within the tolerance of traditional",
         )
         ax.set_xlim(low, high)
     ax.grid(alpha=0.3)
@@ -59,6 +59,16 @@ def _draw_trials(search, ax):
         points = [_point(r) for r in done if r.params["candidate"] == name]
         if points:
             ax.plot(*zip(*points), "o", color=colour, label=name, zorder=3)
+    if search.chosen is not None:
+        ax.plot(
+            *_point(search.chosen),
+            "o",
+            markersize=13,
+            color="#b2182b",
+            markerfacecolor="none",
+            label="chosen",
+            zorder=3,
+        )
     best = _front([_point(row) for row in done])
     if len(best) > 1:
         ax.plot(*zip(*best), "-", color="#777777", label="front", zorder=2)

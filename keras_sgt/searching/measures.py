@@ -1,8 +1,8 @@
 """How faithful a model's gradients are, in one number that training hides.
 
 Of every sample i and measure m there is a value v, higher being better.
-Traditional training, with the same seed on the same samples, has the mean
-v̄ₘ and the standard deviation σₘ over samples. Then
+Traditional training has the mean v̄ₘ and the standard deviation σₘ over the same
+samples, each averaged over seeds. Then
 
     faithfulness = meanₘ (meanᵢ vₘᵢ − v̄ₘ) / σₘ
 

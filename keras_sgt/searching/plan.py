@@ -83,6 +83,13 @@ class Plan:
             title=title(params) if params else name,
         )
 
+    def middle(self, candidate):
+        """The parameters of a candidate in the middle of their ranges."""
+        middle = known_candidates.Middle()
+        middle.params["candidate"] = candidate
+        self.setting(middle)
+        return middle.params
+
     def fair_measures(self, setting):
         return known_measures.fair(self.measures, setting.guidances())
 

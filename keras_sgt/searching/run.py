@@ -17,6 +17,7 @@ from keras_sgt.searching.progress import Progress
 from keras_sgt.searching.result import Row, Search
 from keras_sgt.searching.training import Diverged
 
+REFERENCES = 3  # seeds of traditional training that trials are measured by
 TRAININGS = (TRADITIONAL, GUIDED, CONTROL)
 _REFERENCE, _OUTCOME = "traditional", "outcome"
 
@@ -30,11 +31,8 @@ class Run:
         self.seeds = seeds
         self.name = name
         self.storage = trials_.open_storage(storage)
-        # The ranges are wide: each candidate is given a first try.
-        first = [
-            {"candidate": candidate, "step_fraction": 1.0, "start": 0.0}
-            for candidate in plan.candidates
-        ]
+        # The ranges are wide: each candidate is first tried in their middle.
+        first = [plan.middle(candidate) for candidate in plan.candidates]
         self.jobs = trials_.Jobs(
             self.storage,
             name,
@@ -46,6 +44,7 @@ class Run:
         self.reference = None
         self.models = {}  # by training, of the first seed of confirmation
         self.confirmation = None
+        self._fresh = plan.seed + REFERENCES  # the first seed of confirmation
 
     def go(self):
         interrupted = False
@@ -73,8 +72,7 @@ class Run:
         """Its accuracy, after each rung too, and the measures."""
         known = self.jobs.study.user_attrs.get(_REFERENCE)
         if known is None:
-            with self.progress.timed():
-                known = self._traditional()
+            known = self._traditional()
             # Another worker may have been faster: then all use its.
             theirs = self.jobs.study.user_attrs.get(_REFERENCE)
             if theirs is None:
@@ -82,11 +80,24 @@ class Run:
             known = theirs or known
         self.progress.say(
             f"traditional training: accuracy {known['accuracy']:.4f} ± "
-            f"{self._doubt(known['accuracy']):.4f}, two standard errors"
+            f"{self._doubt(known['accuracy']):.4f}, its standard error on "
+            f"{len(self.plan.chosen_by.x):,} samples"
         )
         return known
 
     def _traditional(self):
+        """The mean of several seeds: one may be lucky."""
+        found = []
+        for i in range(REFERENCES):
+            with self.progress.timed():
+                found.append(self._traditional_of(self.plan.seed + i))
+        return {
+            part: {key: _mean(one[part][key] for one in found) for key in keys}
+            for part, keys in found[0].items()
+            if isinstance(keys, dict)
+        } | {"accuracy": _mean(one["accuracy"] for one in found)}
+
+    def _traditional_of(self, seed):
         plan, reached = self.plan, {}
 
         def at_rung(guided, epoch):
@@ -96,7 +107,7 @@ class Run:
             reached[str(epoch)] = float(right.mean())
 
         try:
-            guided = plan.recipe.trained(plan.seed, at_rung=at_rung)
+            guided = plan.recipe.trained(seed, at_rung=at_rung)
         except Diverged:
             raise ValueError(
                 "`build_model` returns a model whose loss is no number after "
@@ -104,7 +115,7 @@ class Run:
                 "learns."
             ) from None
         values = plan.measured(guided.model, plan.chosen_by)
-        self.models[TRADITIONAL] = guided
+        self.models.setdefault(TRADITIONAL, guided)
         return {
             "accuracy": float(values["accuracy"].mean()),
             "reached": reached,
@@ -133,10 +144,9 @@ class Run:
         def at_rung(guided, epoch):
             before = self.reference["reached"][str(epoch)]
             outcome = judged(guided, before)
-            # Where clearly too much is lost, a point costs a deviation.
-            excess = outcome["lost"] - self.plan.tolerance - self._doubt(before)
-            score = outcome["faithfulness"] - 100 * max(0.0, excess)
-            trial.report(score, epoch)
+            # Where too much is lost, a point of it costs a deviation.
+            excess = max(0.0, self._excess(outcome["lost"]))
+            trial.report(outcome["faithfulness"] - 100 * excess, epoch)
             if trial.should_prune():
                 self._end(trial, outcome, pruned=True)
 
@@ -154,10 +164,19 @@ class Run:
             outcome = judged(guided, self.reference["accuracy"])
         return self._end(trial, outcome)
 
+    def _excess(self, lost):
+        """The accuracy lost beyond the tolerance, and beyond doubt.
+
+        Few samples cannot tell a loss as small as the tolerance; those of the
+        confirmation then have to.
+        """
+        doubt = self._doubt(self.reference["accuracy"])
+        return lost - self.plan.tolerance - doubt
+
     def _doubt(self, accuracy):
-        """Two standard errors of an accuracy."""
+        """The standard error of an accuracy."""
         variance = accuracy * (1 - accuracy)
-        return 2 * (variance / len(self.plan.chosen_by.x)) ** 0.5
+        return (variance / len(self.plan.chosen_by.x)) ** 0.5
 
     def _outcome(self, model, setting, accuracy):
         plan = self.plan
@@ -174,8 +193,7 @@ class Run:
         }
 
     def _end(self, trial, outcome, pruned=False):
-        excess = outcome["lost"] - self.plan.tolerance
-        trial.set_constraint("accuracy", excess)
+        trial.set_constraint("accuracy", self._excess(outcome["lost"]))
         gc.collect()
         self.progress.trial(trial.number, trial.params, outcome, pruned)
         if pruned:
@@ -197,7 +215,7 @@ class Run:
             row
             for row in self._rows()
             if row.state == "complete"
-            and row.outcome["lost"] <= self.plan.tolerance + 1e-9
+            and self._excess(row.outcome["lost"]) <= 1e-9
             and row.outcome["faithfulness"] > 0
         ]
         return max(
@@ -220,7 +238,7 @@ class Run:
             f"{self.name}, confirmation of trial {chosen.number}",
             {**self.plan.signature(), "params": chosen.params},
             [
-                {"training": training, "seed": self.plan.seed + 1 + i}
+                {"training": training, "seed": self._fresh + i}
                 for i in range(self.seeds)
                 for training in TRAININGS
             ],
@@ -231,7 +249,7 @@ class Run:
         finally:  # of an interrupted one, the seeds that are complete
             self.confirmation = self._compared(jobs, setting)
         wins = self.confirmation.wins
-        self._keep(GUIDED if wins else TRADITIONAL, setting, self.plan.seed + 1)
+        self._keep(GUIDED if wins else TRADITIONAL, setting, self._fresh)
 
     def _setting(self, row):
         optuna = trials_.import_optuna()
@@ -253,7 +271,7 @@ class Run:
                 f"no number with the seed {job['seed']}: nothing can be "
                 "confirmed. Lower the learning rate, or clip gradients."
             )
-        if job["seed"] == self.plan.seed + 1:
+        if job["seed"] == self._fresh:
             self.models[job["training"]] = guided
         trial.set_user_attr(
             _OUTCOME, {k: np.round(v, 6).tolist() for k, v in values.items()}
@@ -298,6 +316,10 @@ class Run:
             for training in TRAININGS
         }
         return _confirmation(self.plan, self.reference, setting, values)
+
+
+def _mean(values):
+    return float(np.mean(list(values)))
 
 
 def _confirmation(plan, reference, setting, values):

@@ -18,6 +18,7 @@ _ENQUEUED = "enqueued"
 _SIGNATURE = "search"
 _TOPS_UP = "tops_up"
 JOB = "job"
+_BEGAN = "began"
 _DONE = ("COMPLETE", "PRUNED")
 
 
@@ -109,6 +110,7 @@ class Jobs:
     def __init__(self, storage, name, signature, jobs, **options):
         optuna = import_optuna()
         self.jobs = jobs
+        self._silent_since = {}  # by number of the trial
         arguments = dict(storage=storage, study_name=name, **options)
         try:
             self.study = optuna.create_study(direction="maximize", **arguments)
@@ -165,6 +167,24 @@ class Jobs:
         if self.study.user_attrs.get(_TOPS_UP) == mine:
             self._enqueue(self.missing())
 
+    def _give_up_heartless(self):
+        """Fails trials whose worker died before its heart ever beat.
+
+        Optuna takes up those with a heartbeat, and waits for the others for
+        ever. Seen by this worker's clock, since others may be set wrong.
+        """
+        now = time.monotonic()
+        silent = {
+            t.number for t in self.of("RUNNING") if _BEGAN not in t.user_attrs
+        }
+        self._silent_since = {
+            number: self._silent_since.get(number, now) for number in silent
+        }
+        for number, since in self._silent_since.items():
+            if now - since > GRACE:
+                failed = import_optuna().trial.TrialState.FAIL
+                self.study.tell(number, state=failed, skip_if_finished=True)
+
     def of(self, *states):
         """The trials in these states."""
         return [
@@ -190,6 +210,7 @@ class Jobs:
             # One that nobody enqueued: others took the last before.
             if JOB not in trial.user_attrs:
                 raise NothingLeft
+            trial.set_user_attr(_BEGAN, True)
             return job(trial)
 
         while True:
@@ -199,6 +220,7 @@ class Jobs:
                 after()
             elif self.of("RUNNING"):
                 time.sleep(POLL)
+                self._give_up_heartless()
             else:
                 # Interrupted by an error or by the user, here or elsewhere.
                 if not self.missing():
