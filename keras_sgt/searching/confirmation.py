@@ -55,7 +55,7 @@ def student_quantile(p, freedom):
 
     With `t = √f · tan φ` the density is that of `cos(φ)^(f − 1)`.
     """
-    angle = np.linspace(0, np.pi / 2, 200_001)
+    angle = np.linspace(0, np.pi / 2, 20_001)
     density = np.cos(angle[:-1] + angle[1] / 2) ** (freedom - 1)
     share = np.concatenate([[0], np.cumsum(density)])
     half = np.interp(2 * p - 1, share / share[-1], angle)

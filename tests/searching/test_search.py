@@ -221,7 +221,7 @@ def _same():
         ({"validation": None}, "`validation` has to be given"),
         ({"tolerance": 1.0}, "tolerance=1.0"),
         ({"tolerance": -0.1}, "tolerance=-0.1"),
-        ({"candidates": "magic"}, "candidates='magic'"),
+        ({"candidates": "magic"}, "magic"),
         ({"candidates": ["masked", "magic"]}, "'masked', 'magic'"),
         ({"candidates": {"none": lambda trial: None}}, "has to return"),
         ({"measures": ["beauty"]}, "measures=.*beauty"),
