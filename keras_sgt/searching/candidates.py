@@ -16,14 +16,6 @@ STEP_FRACTIONS = (1.0, 0.5)
 STARTS = (0.0, 0.5)  # of the epochs
 
 
-class Settings(typing.Protocol):
-    """What suggests settings: an Optuna trial, or `Middle`."""
-
-    def suggest_float(self, name, low, high, *, log=False): ...
-
-    def suggest_categorical(self, name, choices): ...
-
-
 class Middle:
     """Suggests the middle of every range, and the first of every choice.
 
@@ -51,7 +43,7 @@ class Middle:
 class Prefixed:
     """Settings under a candidate's own names, so that ranges may differ."""
 
-    settings: Settings
+    settings: typing.Any  # an Optuna trial, or `Middle`
     prefix: str
 
     def suggest_float(self, name, low, high, **options):

@@ -55,8 +55,8 @@ class Search:
     @property
     def best(self):
         """A trained `SaliencyGuidedModel`: of the setting that wins, else
-        traditional; `None` where the search was stopped before. Its `model`
-        needs no keras_sgt to be saved and served.
+        traditional; `None` where the search was stopped before that. Its
+        `model` needs no keras_sgt to be saved and served.
         """
         return self.models.get(GUIDED if self.wins else TRADITIONAL)
 

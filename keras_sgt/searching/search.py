@@ -66,8 +66,10 @@ def search(
         test: data to confirm with, like `validation`. Defaults to half of
             `validation`, split off before the search.
         storage: URL of a database, such as `"sqlite:///search.db"`, or a
-            storage of Optuna. The same call in several processes shares the
-            work; what is finished never runs again. Defaults to memory.
+            storage of Optuna (with a heartbeat; without one, the trial of a
+            worker that died is waited for). The same call in several
+            processes shares the work; what is finished never runs again.
+            Defaults to memory.
         name: of the search in the storage. Defaults to `"search"`.
         seed: int. One worker finds the same with the same seed. Defaults to 0.
         verbose: 0 for silence. Defaults to 1: a line for each trial, with an

@@ -7,10 +7,9 @@ import problems
 import keras_sgt
 from keras_sgt.searching import trials
 
-trials.HEARTBEAT, trials.GRACE, trials.POLL = 1, 4, 0.3
-
 
 def main(storage):
+    trials.HEARTBEAT, trials.GRACE, trials.POLL = 1, 4, 0.3
     x, y, truth = problems.table()
     found = keras_sgt.search(
         problems.build_table,
