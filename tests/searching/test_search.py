@@ -19,7 +19,7 @@ import problems
 import keras_sgt
 from keras_sgt import attribution, evaluation
 from keras_sgt.guidance import AdversarialConsistency, MaskedConsistency
-from keras_sgt.searching import confirmation
+from keras_sgt.searching import candidates, confirmation, measures
 
 TABLE = problems.table()
 
@@ -51,6 +51,60 @@ def test_the_same_seed_finds_the_same(found):
     for one, other in zip(found.rows, again.rows):
         assert one.params == other.params
         assert one.outcome["means"] == other.outcome["means"]
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        part = slice(60 * index, 60 * (index + 1))
+        return TABLE[0][part], TABLE[1][part]
+
+
+def test_a_data_set_is_as_good_as_its_arrays(found):
+    x, y, truth = TABLE
+    again = keras_sgt.search(
+        problems.build_table,
+        (x, y),
+        Batches(),
+        candidates=["adversarial", "masked"],
+        trials=3,
+        epochs=1,
+        seeds=2,
+        truth=truth,
+        verbose=0,
+    )
+    assert again.verdict == found.verdict
+    assert again.table()[0]["relevance"] == found.table()[0]["relevance"]
+
+
+def test_texts():
+    rng = np.random.default_rng(0)
+    ids = rng.integers(1, 20, (80, 6)).astype("int32")
+    y = (ids == 3).any(1).astype("int32")
+
+    def build():
+        model = keras.Sequential(
+            [
+                keras.Input((6,), dtype="int32"),
+                keras.layers.Embedding(20, 4),
+                keras.layers.GlobalAveragePooling1D(),
+                keras.layers.Dense(1, "sigmoid"),
+            ]
+        )
+        model.compile("adam", "binary_crossentropy")
+        return model
+
+    result = keras_sgt.search(
+        build, (ids, y), (ids, y), trials=3, epochs=1, seeds=2, verbose=0
+    )
+    assert len(result.plan.candidates) == 6
+    masked = result.plan.candidates["masked"]
+    assert result.plan.measures == ["comprehensiveness", "sufficiency"]
+    assert [row["state"] for row in result.table()] == ["complete"] * 3
+    judged = measures.fair(result.plan.measures, masked(candidates.Middle()))
+    assert judged == ["comprehensiveness"]
 
 
 def test_another_seed_tries_other_settings(found):
