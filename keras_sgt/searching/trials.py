@@ -7,6 +7,7 @@ storage. A worker whose heart stops beating has its job given to another.
 import collections
 import contextlib
 import json
+import random
 import time
 import uuid
 import warnings
@@ -68,24 +69,54 @@ def open_storage(storage):
                 f"a storage of Optuna. Received: storage={storage!r}"
             )
         return storage
-    options = {}
-    if storage.startswith("sqlite"):
-        options = {"engine_kwargs": {"connect_args": {"timeout": 60}}}
-    retry = optuna.storages.RetryHeartbeatStaleTrialCallback()
-    try:
-        return optuna.storages.RDBStorage(
-            storage,
-            heartbeat_interval=HEARTBEAT,
-            grace_period=GRACE,
-            heartbeat_stale_trial_callback=retry,
-            **options,
-        )
-    except Exception as error:  # of any database's driver
-        raise ValueError(
-            "`storage` cannot be reached. Received: storage="
-            f"{_without_password(storage)!r}. {type(error).__name__}: "
-            f"{str(error).splitlines()[0]}"
-        ) from None
+    for attempts_left in (2, 1, 0):
+        try:
+            return _database(storage)
+        except Exception as error:  # of any database's driver
+            if not attempts_left:
+                raise ValueError(
+                    "`storage` cannot be reached. Received: storage="
+                    f"{_without_password(storage)!r}. {type(error).__name__}: "
+                    f"{str(error).splitlines()[0]}"
+                ) from None
+            time.sleep(POLL / 2)  # another worker may be making its tables
+
+
+def _database(url):
+    optuna = import_optuna()
+    of_sqlite = url.startswith("sqlite")
+    wait = {"connect_args": {"timeout": 60}} if of_sqlite else None
+    storage = optuna.storages.RDBStorage(
+        url,
+        engine_kwargs=wait,
+        heartbeat_interval=HEARTBEAT,
+        grace_period=GRACE,
+        heartbeat_stale_trial_callback=(
+            optuna.storages.RetryHeartbeatStaleTrialCallback()
+        ),
+    )
+    if of_sqlite:
+        _take_turns(storage.engine)
+    return storage
+
+
+def _take_turns(engine):
+    """Transactions of SQLite one after the other, reading ones too.
+
+    It locks no rows: two workers that read that a job is free would both
+    take it.
+    """
+    from sqlalchemy import event
+
+    @event.listens_for(engine, "connect")
+    def connect(connection, _):
+        connection.isolation_level = None  # no BEGIN but ours
+
+    @event.listens_for(engine, "begin")
+    def begin(connection):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    engine.dispose()  # connections that are open already
 
 
 def _without_password(url):
@@ -166,6 +197,8 @@ class Jobs:
         time.sleep(2 * POLL)  # also for one who is giving out a job again
         if self.study.user_attrs.get(_TOPS_UP) == mine:
             self._enqueue(self.missing())
+        else:  # not in step with the others, who would do the same for ever
+            time.sleep(10 * POLL * random.Random(mine).random())
 
     def _give_up_heartless(self):
         """Fails trials whose worker died before its heart ever beat.
@@ -197,27 +230,40 @@ class Jobs:
         """The trials that ended, as they were meant to or early."""
         return self.of(*_DONE)
 
-    def work(self, job, after=lambda: None):
+    def work(self, job):
         """Does jobs, until all are done by someone.
 
         Args:
             job: function of an Optuna trial, as `Study.optimize` takes it.
-            after: function that is called whenever a job has ended.
         """
         optuna = import_optuna()
 
+        done_here = False
+
         def run(trial):
+            nonlocal done_here
+            done_here = False
             # One that nobody enqueued: others took the last before.
             if JOB not in trial.user_attrs:
                 raise NothingLeft
             trial.set_user_attr(_BEGAN, True)
-            return job(trial)
+            try:
+                value = job(trial)
+            except optuna.TrialPruned:
+                done_here = True
+                raise
+            done_here = True
+            return value
 
         while True:
             optuna.storages.fail_stale_trials(self.study)
             if self.of("WAITING"):
-                self.study.optimize(run, n_trials=1, catch=(NothingLeft,))
-                after()
+                try:
+                    self.study.optimize(run, n_trials=1, catch=(NothingLeft,))
+                except ValueError:
+                    # Given up as dead for its slow heart, and done again.
+                    if not done_here:
+                        raise
             elif self.of("RUNNING"):
                 time.sleep(POLL)
                 self._give_up_heartless()
