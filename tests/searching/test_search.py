@@ -236,7 +236,7 @@ def search_on(x, y, **options):
 
 
 def test_noise_labels_win_nothing():
-    result = noise(0)
+    result = noise(0, candidates=["adversarial", "masked"], trials=2)
     assert not result.wins
     assert "train traditionally" in result.verdict
 
