@@ -44,8 +44,6 @@ OF_ROOT = {
     "contributing": "CONTRIBUTING.md",
     "readme": "README.md",
 }
-# Pages that other work brings: until they are here, nothing links to them.
-COMING = ("distribution", "guidance_results", "report", "searching")
 
 if (DOCS / "search.md").exists():
     raise ValueError(
@@ -54,15 +52,10 @@ if (DOCS / "search.md").exists():
     )
 
 
-def linked(text, docname):
+def linked(text):
     """Links as they are on the site, where the root's files are pages."""
     for page, file in OF_ROOT.items():
         text = text.replace(f"](../{file}", f"]({page}.md")
-    for page in COMING:
-        if not (DOCS / f"{page}.md").exists():
-            text = re.sub(rf"\[([^\]]*)\]\({page}\.md[^)]*\)", r"\1", text)
-            if docname == "index":
-                text = text.replace(f"\n{page}\n", "\n")
 
     def files_only(match):
         return match[1] if (DOCS / match[2]).is_dir() else match[0]
@@ -76,7 +69,7 @@ def source_read(app, docname, source):
         # From the root's point of view to that of docs/.
         text = re.sub(r"\]\((?!https?:|#)", "](../", text)
         source[0] = text.replace("](../docs/", "](")
-    source[0] = linked(source[0], docname)
+    source[0] = linked(source[0])
 
 
 def docstring(app, what, name, obj, options, lines):

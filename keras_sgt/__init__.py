@@ -10,9 +10,11 @@ from keras_sgt import (
     guidance,
     masking,
     report,
+    searching,
 )
 from keras_sgt.introspection import versions
 from keras_sgt.report import compare
+from keras_sgt.searching import search
 from keras_sgt.training import SaliencyGuidedModel, distribute
 from keras_sgt.version import __version__ as __version__
 
@@ -31,4 +33,6 @@ __all__ = [
     "guidance",
     "masking",
     "report",
+    "search",
+    "searching",
 ]

@@ -1,4 +1,4 @@
-"""Comparisons from the command line: `python -m keras_sgt compare --help`."""
+"""The command line: `python -m keras_sgt --help`."""
 
 import argparse
 import importlib
@@ -16,6 +16,7 @@ import keras_sgt
 from keras_sgt.report.measures import DOMAINS, MEASURES
 from keras_sgt.report.methods import METHODS
 from keras_sgt.report.tasks import TASKS
+from keras_sgt.searching import command as search_command
 
 DATA = (
     "an .npz file with the arrays x (test inputs) and y (their classes or "
@@ -44,8 +45,8 @@ def parser():
         prog="python -m keras_sgt",
         description=(
             "Saliency guided training for Keras 3: models whose gradients "
-            "show their reasons. Trains nothing itself; it compares models "
-            "that are on disk."
+            "show their reasons. Compares models that are on disk, and "
+            "searches for the guidance that works on your data."
         ),
         epilog=WORKFLOW,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -69,6 +70,7 @@ def parser():
     add_files(compare)
     add_settings(compare)
     compare.set_defaults(run=run_compare)
+    search_command.add_to(commands)
     return top
 
 

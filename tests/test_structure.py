@@ -19,7 +19,7 @@ FLOORS = [
     {"masking", "attribution", "datasets"},
     {"evaluation", "guidance"},
     {"training", "report"},
-    {"callbacks"},
+    {"callbacks", "searching"},
     {"__init__"},
     {"__main__"},
 ]
@@ -34,6 +34,8 @@ APART = {
     "evaluation": {"masking", "datasets"},
     "report": {"training", "masking", "datasets"},
     "datasets": {"masking", "attribution"},
+    "searching": {"callbacks", "datasets"},
+    "callbacks": {"searching"},
 }
 
 
@@ -148,7 +150,12 @@ def test_import_brings_no_other_framework():
     ).stdout
     loaded = set(ast.literal_eval(out.strip().splitlines()[-1]))
     assert not loaded & (FRAMEWORKS - {keras.backend.backend()})
-    assert not loaded & {"matplotlib", "sklearn", "tensorflow_datasets"}
+    assert not loaded & {
+        "matplotlib",
+        "optuna",
+        "sklearn",
+        "tensorflow_datasets",
+    }
 
 
 def test_an_unknown_backend_is_told_what_there_is(monkeypatch):

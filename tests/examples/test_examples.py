@@ -102,6 +102,15 @@ def test_guide_to_attribution():
     assert set(np.unique(found["signs"])) == {-1, 0, 1}
 
 
+def test_guide_to_search(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = run_snippets("docs/searching.md")
+    assert (tmp_path / "search.html").stat().st_size < 1e6
+    assert namespace["found"].verdict
+    settings = namespace["again"].rows[0].params
+    assert 0.05 <= settings["l2.epsilon"] <= 0.2
+
+
 def test_guide_to_contributing(images, tmp_path):
     x, y = images
     guide = run_snippets("CONTRIBUTING.md")
