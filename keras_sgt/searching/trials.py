@@ -141,6 +141,7 @@ class Jobs:
     def __init__(self, storage, name, signature, jobs, **options):
         optuna = import_optuna()
         self.jobs = jobs
+        self.storage = storage
         self._silent_since = {}  # by number of the trial
         arguments = dict(storage=storage, study_name=name, **options)
         try:
@@ -238,6 +239,7 @@ class Jobs:
         """
         optuna = import_optuna()
 
+        shared = not isinstance(self.storage, optuna.storages.InMemoryStorage)
         done_here = False
 
         def run(trial):
@@ -246,6 +248,8 @@ class Jobs:
             # One that nobody enqueued: others took the last before.
             if JOB not in trial.user_attrs:
                 raise NothingLeft
+            if shared:  # the heart beats in a thread of its own: let it
+                time.sleep(POLL / 2)
             trial.set_user_attr(_BEGAN, True)
             try:
                 value = job(trial)
