@@ -350,10 +350,21 @@ def fails(kind, name, variant):
 
 
 VARIANTS = ("plain", "frozen", "int8", "LoRA", "rematerialised")
+# Compiling takes minutes: `pytest -m slow` tries the rest.
+TRACED = keras.backend.backend() != "torch"
+QUICK = {"frozen": {"vector", "ids"}, "rematerialised": {"vector", "recurrent"}}
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("kind", TABLE)
+def cases():
+    for variant in VARIANTS:
+        for kind in TABLE:
+            slow = TRACED and kind not in QUICK.get(variant, ())
+            slow = slow and (variant != "plain" or kind == "augmented")
+            marks = [pytest.mark.slow] if slow else []
+            yield pytest.param(kind, variant, marks=marks)
+
+
+@pytest.mark.parametrize(("kind", "variant"), cases())
 def test_two_guided_steps(kind, variant):
     faults = FAULTS.get((keras.backend.backend(), variant), set())
     names = [n for n in TABLE[kind] if n in public_layers() and n not in faults]
