@@ -238,10 +238,10 @@ class FeatureMasking(Masking):
                 replaced[i] = tensor
             return score(keras.tree.pack_sequence_as(inputs, replaced))
 
-        found = backend.input_gradients(
+        of_chosen = backend.input_gradients(
             score_of_chosen, [flat[i] for i in chosen]
         )
-        for i, gradient in zip(chosen, found):
+        for i, gradient in zip(chosen, of_chosen):
             gradients[i] = gradient
         return gradients
 
