@@ -505,9 +505,10 @@ def _check_float(inputs):
     dtype = keras.backend.standardize_dtype(inputs.dtype)
     if not keras.backend.is_float_dtype(dtype):
         raise ValueError(
-            "`FeatureMasking` ranks features by a gradient, which integers do "
-            f"not have. Received: inputs of dtype {dtype}. For token ids use "
-            "`masking=keras_sgt.masking.TokenMasking()`; numbers, such as the "
-            "pixels of an image, cast to float32 first; an input that is not "
+            "`FeatureMasking` ranks features by a gradient, which integers "
+            f"and strings do not have. Received: inputs of dtype {dtype}. For "
+            "token ids use `masking=keras_sgt.masking.TokenMasking()`; "
+            "numbers, such as the pixels of an image, cast to float32 first; "
+            "an input that is not "
             "to be masked leave out of `FeatureMasking(inputs=...)`."
         )

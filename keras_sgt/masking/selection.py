@@ -72,16 +72,18 @@ def check_ranked(ranked, mask_fraction, tied=True):
         tied: whether to look for ties.
     """
     rows = ops.convert_to_numpy(ops.cast(ranked, "float32"))
+    if not rows.size:
+        return  # an empty batch
     rows = rows.reshape(len(rows), -1)
     real = rows < np.inf
     lengths = real.sum(1)
     masked = np.array([count(float(mask_fraction), int(n)) for n in lengths])
     if mask_fraction > 0 and lengths.any() and not masked.any():
         warnings.warn(
-            f"Nothing is masked: mask_fraction={mask_fraction} of "
-            f"{lengths.max()} features, of which the longest sample of this "
-            "batch has as many, is less than one feature. Raise "
-            "`mask_fraction`, or let more features be ranked together.",
+            f"Nothing is masked: the longest sample of this batch has "
+            f"{lengths.max()} features, and mask_fraction={mask_fraction} of "
+            "them is less than one. Raise `mask_fraction`, or pass a "
+            "`channel_axis` that leaves more features.",
             stacklevel=3,
         )
     several = lengths > 1

@@ -280,10 +280,10 @@ class TokenMasking(Masking):
         return self._is_one_of(ids, () if padding is None else (padding,))
 
     def _is_one_of(self, ids, padding):
-        found = ops.zeros_like(ids, dtype="bool")
+        equal = ops.zeros_like(ids, dtype="bool")
         for one in (*self.special_ids, *padding):
-            found = ops.logical_or(found, ids == one)
-        return found
+            equal = ops.logical_or(equal, ids == one)
+        return equal
 
     def position(self, inputs):
         """The position of the token ids in the flat inputs."""

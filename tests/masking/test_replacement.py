@@ -168,3 +168,27 @@ def test_unknown_names_are_told_what_there_is():
 def test_a_subclass_without_call_says_so(x):
     with pytest.raises(NotImplementedError, match="call"):
         replaced(masking.Replacement(), x.astype("float32"))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: masking.Constant("a"), "value='a'"),
+        (lambda: masking.Uniform(low=float("nan")), "low=nan"),
+        (lambda: masking.Uniform(high=["a"]), "`high`"),
+        (lambda: masking.FeatureMasking(padding=float("nan")), "padding=nan"),
+        (lambda: masking.TokenMasking(special_ids=["a"]), "special_ids"),
+        (lambda: masking.TokenMasking(special_ids=[-1]), "special_ids"),
+        (lambda: masking.get_masking("smallest"), "masking='smallest'"),
+    ],
+)
+def test_what_is_no_number_names_its_argument(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_a_masking_by_the_name_of_its_ranking():
+    for ranking in ("signed", "absolute", "random", "reversed"):
+        made = masking.get_masking(ranking, seed=3)
+        assert (made.ranking, made.seed) == (ranking, 3)
+    assert masking.get_masking(made) is made

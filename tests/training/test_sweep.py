@@ -337,11 +337,17 @@ def guided(model, variant):
     )
 
 
+def plain_trains(kind, names, variant):
+    try:
+        trained(kind, network(kind, names, variant))
+    except Exception:
+        return False
+    return True
+
+
 def fails(kind, name, variant):
     """What the guided model raises where the plain one does not."""
-    try:
-        trained(kind, network(kind, [name], variant))
-    except Exception:
+    if not plain_trains(kind, [name], variant):
         return None
     try:
         trained(kind, guided(network(kind, [name], variant), variant))
@@ -350,10 +356,21 @@ def fails(kind, name, variant):
 
 
 VARIANTS = ("plain", "frozen", "int8", "LoRA", "rematerialised")
+# Compiling takes minutes: `pytest -m slow` tries the rest.
+TRACED = keras.backend.backend() != "torch"
+QUICK = {"frozen": {"vector", "ids"}, "rematerialised": {"recurrent"}}
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("kind", TABLE)
+def cases():
+    for variant in VARIANTS:
+        for kind in TABLE:
+            slow = TRACED and kind not in QUICK.get(variant, ())
+            slow = slow and (variant != "plain" or kind == "augmented")
+            marks = [pytest.mark.slow] if slow else []
+            yield pytest.param(kind, variant, marks=marks)
+
+
+@pytest.mark.parametrize(("kind", "variant"), cases())
 def test_two_guided_steps(kind, variant):
     faults = FAULTS.get((keras.backend.backend(), variant), set())
     names = [n for n in TABLE[kind] if n in public_layers() and n not in faults]
@@ -366,5 +383,8 @@ def test_two_guided_steps(kind, variant):
         errors = [fails(kind, name, variant) for name in names]
         errors = [error for error in errors if error is not None]
         assert not errors, "\n".join(errors)
+        # Such as rematerialised layers of Keras 3.15 on JAX 0.10.
+        if not plain_trains(kind, names, variant):
+            return
         raise
     assert history["divergence"][0] > 0
