@@ -161,6 +161,7 @@ class TokenMasking(Masking):
         """
         size = self._vocabulary_size(model)
         ids = keras.tree.flatten(inputs)[self.position(inputs)]
+        _check_ids(ids)
         ids = ops.convert_to_numpy(ids)
         if (
             size is not None

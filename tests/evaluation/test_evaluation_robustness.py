@@ -61,7 +61,8 @@ def test_confidence_does_not_hide_the_gradient(method, activation):
         weights = weights[:, 1:] - weights[:, :1]
     model = linear(weights, activation)
     p = model.predict(x, verbose=0)
-    assert ((p == 0) | (p == 1)).mean() > 0.9
+    # Some processors make the largest 1 less half a unit in the last place.
+    assert ((p < 1e-6) | (p > 1 - 1e-6)).mean() > 0.9
     found = evaluation.adversarial_accuracy(
         model, x, y, RADII, method=method, bounds=WIDE
     )

@@ -165,11 +165,13 @@ def mean_divergence(replacement, rounds, batch_fraction):
     )
 
 strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(4)])
-for replacement in ("uniform", "marginal"):
-    alone = mean_divergence(replacement, 80, 1.0)
+# Replicas draw the same numbers, so that their rows count as one: a draw of
+# another row's value spreads more than one of the range.
+for replacement, rounds in (("uniform", 80), ("marginal", 400)):
+    alone = mean_divergence(replacement, rounds, 1.0)
     with strategy.scope():
         # One row in each replica.
-        together = mean_divergence(replacement, 160, 1 / 4)
+        together = mean_divergence(replacement, 3 * rounds, 1 / 4)
     print(replacement, together / alone)
     assert abs(together / alone - 1) < 0.2, (replacement, together, alone)
 """
