@@ -16,7 +16,7 @@ import keras_sgt
 CLICKS = 2
 # Modules that are not public, though they can be imported.
 PRIVATE = (
-    *("__main__", "backend", "checks", "introspection", "training"),
+    *("__main__", "backend", "checks", "files", "introspection", "training"),
     "version",
 )
 LINK = re.compile(r'<a [^>]*href="([^":#?]+\.html)')
