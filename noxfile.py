@@ -101,7 +101,7 @@ def install(session, backend, *packages, extras=None):
 def run_tests(session, backend, *arguments, **options):
     # Tests wait for compilers more than they compute: one process and thread a
     # core, and little time spent on making small programs fast.
-    each_core = ("-n", "auto", "--dist", "worksteal")
+    each_core = ("-n", "auto", "--dist", "worksteal", "--durations=15")
     env = {
         "KERAS_BACKEND": backend,
         "OMP_NUM_THREADS": "1",
