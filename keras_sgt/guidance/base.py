@@ -179,10 +179,17 @@ class Guidance(keras.layers.Layer):
     def weight(self, value):
         value = settings.weight("weight", value)
         crosses_zero = (value == 0) != (self.weight == 0)
+        if crosses_zero and value > 0:
+            for model in self._models:
+                model.check_needs(self)
         self.assign(self._weight, value)
         if crosses_zero:
             for model in self._models:
                 model.retrace()
+
+    def weight_in_step(self):
+        """The weight as a step takes it: a tensor where steps are traced."""
+        return self._weight.in_step()
 
     def settings(self):
         """The numbers that may change between steps."""

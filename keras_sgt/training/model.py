@@ -389,9 +389,8 @@ class SaliencyGuidedModel(keras.Model):
             penalty * backend.replica_count(),
             sample_weight=one_pass.samples(inputs),
         )
-        weight = self._kl_weight.in_step()
-        if batch.guidance.weight != 1.0:
-            weight = weight * batch.guidance.settings()[0].in_step()
+        # Both are variables where steps are traced: either may change later.
+        weight = self._kl_weight.in_step() * batch.guidance.weight_in_step()
         if backend.TRACED:
             weight = ops.cast(weight, penalty.dtype)
         return self._plan.step_stride * weight * penalty
@@ -632,6 +631,11 @@ class SaliencyGuidedModel(keras.Model):
             loss, self.divergence, loss_weights, self.saliency_target, needs
         )
 
+    def check_needs(self, guidance):
+        """Raises if the compiled loss does not tell what a guidance needs."""
+        if self._plan is not None:
+            self._heads_of(*self._plan.losses, [guidance])
+
     def _names(self):
         return getattr(self, "output_names", None)
 
@@ -644,9 +648,10 @@ class SaliencyGuidedModel(keras.Model):
     def kl_weight(self, value):
         value = checked_weight("kl_weight", value)
         crosses_zero = (value == 0) != (self.kl_weight == 0)
-        if self.compiled and value > 0:
-            weighing = [term for term in self.guidance if term.weight > 0]
-            self._heads_of(*self._plan.losses, weighing)
+        if value > 0:
+            for term in self.guidance:
+                if term.weight > 0:
+                    self.check_needs(term)
         self.sync()
         self._kl_weight.assign(value, self._is_for_now)
         if crosses_zero:
@@ -677,7 +682,7 @@ class SaliencyGuidedModel(keras.Model):
             and hasattr(term, "mask_fraction")
         ]
         if not terms:
-            raise AttributeError(
+            raise ValueError(
                 "None of the guidances has a `mask_fraction`: "
                 f"{[term.name for term in self.guidance]}."
             )

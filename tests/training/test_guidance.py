@@ -356,6 +356,18 @@ class TestSeveral:
         terms[1].weight = 0.25
         assert "comprehensiveness" in guided.fit(X, Y, **fit).history
 
+    @pytest.mark.parametrize("first", [1.0, 0.5])
+    def test_a_weight_may_change_without_a_new_trace(self, first):
+        term = guidance.AdversarialConsistency(0.5, weight=first, bounds=None)
+        guided = keras_sgt.SaliencyGuidedModel(Network().keras(), guidance=term)
+        guided.compile(keras.optimizers.SGD(0.0), LOGITS)
+        for weight in (first, 0.25, 1.0, 3.0):
+            term.weight = weight
+            logs = guided.fit(X, Y, batch_size=8, verbose=0).history
+            entropy = Network().loss(X).mean()
+            expected = entropy + weight * logs["divergence"][0]
+            np.testing.assert_allclose(logs["loss"][0], expected, rtol=1e-5)
+
     def test_every_weight_0_is_training_by_keras(self):
         rng = np.random.default_rng(0)
         x = rng.normal(size=(40, 6)).astype("float32")
@@ -540,6 +552,29 @@ def test_a_loss_is_needed_where_it_is_used():
     guided.compile("sgd", LOGITS)
     with pytest.raises(ValueError, match="labels"):
         guided.mask_on_batch(X)
+
+
+def test_a_weight_that_the_loss_does_not_allow_is_not_taken():
+    term = guidance.AdversarialConsistency(0.1, weight=0.0)
+    guided = keras_sgt.SaliencyGuidedModel(Network().keras(), guidance=term)
+    guided.compile("sgd", keras.losses.CategoricalHinge())
+    with pytest.raises(ValueError, match="divergence="):
+        term.weight = 1.0
+    assert term.weight == 0
+
+
+def test_a_guidance_that_masks_nothing_has_no_fraction(tmp_path):
+    guided = keras_sgt.SaliencyGuidedModel(
+        Network().keras(), guidance=guidance.GradientPenalty()
+    )
+    guided.compile("sgd", LOGITS)
+    with pytest.raises(ValueError, match="gradient_penalty"):
+        guided.mask_fraction = 0.3
+    schedule = keras_sgt.callbacks.MaskFractionSchedule(lambda e, f: 0.3)
+    with pytest.raises(ValueError, match="gradient_penalty"):
+        guided.fit(X, Y, callbacks=[schedule], verbose=0)
+    guided.save(tmp_path / "guided.keras")
+    keras.models.load_model(tmp_path / "guided.keras").fit(X, Y, verbose=0)
 
 
 def test_the_papers_term_by_either_name_is_one():
