@@ -45,6 +45,22 @@ def takes_training(layer):
     return "training" in layer.call_signature_parameters
 
 
+def argument_of(layer, name, default=None):
+    """What one of Keras's own layers was built with.
+
+    Keras keeps each argument of a constructor as an attribute of that name;
+    should one be kept elsewhere, this raises.
+
+    Args:
+        layer: `keras.Layer`, of a class of Keras.
+        name: the argument.
+        default: for a layer whose constructor has no such argument.
+    """
+    if name not in inspect.signature(type(layer).__init__).parameters:
+        return default
+    return getattr(layer, name)
+
+
 def own_attribute(layer, name):
     """What stands under that name in the layer itself, or `None`.
 

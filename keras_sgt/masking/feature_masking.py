@@ -175,6 +175,7 @@ class FeatureMasking(Masking):
         self.inputs = inputs
         self.padding = padding
         self._padding_value = None if padding == "auto" else padding
+        self._means = replacements.Mean() if ranking == "relevance" else None
 
     def check(self, model):
         """Finds out what the model takes for padding.
@@ -261,10 +262,13 @@ class FeatureMasking(Masking):
         flat = keras.tree.flatten(inputs)
         for i in self.positions(inputs):
             _check_float(flat[i])
-        for group in self._rank_inputs(inputs, saliency):
+        ranked_inputs = self._rank_inputs(
+            inputs, saliency, counted=counted, batch=batch
+        )
+        for group in ranked_inputs:
             for ranked, mask in zip(group, self._select(group, mask_fraction)):
                 i = ranked.position
-                whole = self._whole(i, inputs, counted, batch)
+                whole = self._whole(i, inputs, counted, batch, self.replacement)
                 flat[i] = self._replace(flat[i], mask, ranked, counted, whole)
         return keras.tree.pack_sequence_as(inputs, flat)
 
@@ -286,7 +290,9 @@ class FeatureMasking(Masking):
             tied = self.ranking != "random"
             selection.check_ranked(rows, mask_fraction, tied)
 
-    def _rank_inputs(self, inputs, saliency, draw=None):
+    def _rank_inputs(
+        self, inputs, saliency, draw=None, counted=None, batch=None
+    ):
         """What each input is ranked by: a list of lists of `_Ranked`, in each
         those that are ranked together."""
         flat = keras.tree.flatten(inputs)
@@ -305,7 +311,11 @@ class FeatureMasking(Masking):
                     if columns == group
                     else self.real_steps(flat[i], inputs)
                 )
-                values = self._rank(flat[i], saliency[i], draw, real)
+                gradient = saliency[i]
+                if self.ranking == "relevance":
+                    whole = self._whole(i, inputs, counted, batch, self._means)
+                    gradient = gradient * self._from_mean(flat[i], real, whole)
+                values = self._rank(flat[i], gradient, draw, real)
                 ranked[-1].append(_Ranked(i, values, real))
         return ranked
 
@@ -329,14 +339,14 @@ class FeatureMasking(Masking):
             for i, one in enumerate(group)
         ]
 
-    def _whole(self, i, inputs, counted, batch):
+    def _whole(self, i, inputs, counted, batch, replacement):
         """All that a replacement takes statistics of, where it is more than
         the input at position `i`: a `Batch`, or `None`."""
         tensor = keras.tree.flatten(inputs)[i]
         several_replicas = backend.replica_count() > 1
         if batch is None and not several_replicas:
             return None
-        if not self.replacement.spans_batch(tensor):
+        if not replacement.spans_batch(tensor):
             return None
         inputs, counted = (inputs, counted) if batch is None else batch
         tensor = keras.tree.flatten(inputs)[i]
@@ -381,7 +391,7 @@ class FeatureMasking(Masking):
             if self.ranking == "absolute":
                 saliency = ops.abs(saliency)
             if self.ranking == "relevance":
-                saliency = -ops.abs(saliency * _from_mean(inputs))
+                saliency = -ops.abs(saliency)
             if real is not None:
                 saliency = ops.where(real, saliency, 0)
             if axes:
@@ -393,6 +403,13 @@ class FeatureMasking(Masking):
         if axes:
             real = ops.any(real, axis=axes, keepdims=True)
         return ops.where(real, saliency, INFINITY)
+
+    def _from_mean(self, inputs, real, whole):
+        """How far each value is from the mean of its channel or column."""
+        present = ops.zeros_like(inputs)
+        if real is not None:
+            present = ops.where(real, present, INFINITY)
+        return inputs - self._means.mean(inputs, present, whole)[0]
 
     def real_steps(self, tensor, inputs):
         """`(batch, steps, 1)`, `False` for padding; `None` if all is real."""
@@ -466,15 +483,6 @@ class FeatureMasking(Masking):
             "inputs": self.inputs,
             "padding": self.padding,
         }
-
-
-def _from_mean(inputs):
-    """How far each value is from the mean of its channel or column."""
-    rank = len(inputs.shape)
-    axes = (0,) if rank <= 2 else tuple(range(1, rank))
-    if rank > 2:
-        axes = tuple(a for a in axes if a != replacements.channel_axis(rank))
-    return inputs - ops.mean(inputs, axis=axes, keepdims=True)
 
 
 def _rows(tensor):

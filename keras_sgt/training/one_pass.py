@@ -11,6 +11,7 @@ from keras import layers, ops
 
 from keras_sgt.introspection.layers import (
     all_layers,
+    argument_of,
     between_layers,
     is_of_keras,
 )
@@ -122,19 +123,19 @@ def _treats_each_sample_by_itself(layer):
             and operations is not None
             and all(map(_computes_a_padding_mask, operations))
         )
-    config = layer.get_config()  # its keys are the constructor's arguments
     return (
         type(layer) in _BY_SAMPLE
-        and all(is_of_keras(f) for f in _activations(layer, config))
-        and _spares_the_batch_axis(config.get("axis", -1))
+        and all(
+            function is None or is_of_keras(function)
+            for function in (
+                argument_of(layer, "activation"),
+                argument_of(layer, "recurrent_activation"),
+            )
+        )
+        and _spares_the_batch_axis(argument_of(layer, "axis", -1))
         and layer.activity_regularizer is None
-        and config.get("noise_shape") is None
+        and argument_of(layer, "noise_shape") is None
     )
-
-
-def _activations(layer, config):
-    names = ("activation", "recurrent_activation")
-    return [getattr(layer, name) for name in names if config.get(name)]
 
 
 def _spares_the_batch_axis(axes):

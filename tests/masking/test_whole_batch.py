@@ -191,3 +191,17 @@ def test_replicas_take_the_statistics_of_all():
         text=True,
     )
     assert result.returncode == 0, result.stderr[-2000:]
+
+
+def test_relevance_is_measured_from_the_mean_of_the_whole_batch():
+    x, _ = table()
+    masking = FeatureMasking("relevance", "constant", seed=0)
+    rows = ops.convert_to_tensor(x[:2])
+    gradient = [ops.ones_like(rows)]
+    masked = masking.call(
+        rows, gradient, 0.34, batch=Batch(ops.convert_to_tensor(x))
+    )
+    gone = ops.convert_to_numpy(masked) == 0
+    far = abs(x[:2] - x.mean(0))
+    for row, distances in zip(gone, far):
+        assert set(np.flatnonzero(row)) == set(np.argsort(-distances)[:2])

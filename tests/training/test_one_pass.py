@@ -201,6 +201,23 @@ def test_recurrent_networks_are_gone_through_once(build, passes):
     assert passes_in_training(build()) == passes
 
 
+class Unsaved(layers.Layer):
+    """A layer whose arguments no file can hold."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def call(self, inputs):
+        return self.function(inputs)
+
+
+def test_a_layer_that_cannot_be_saved_trains():
+    x, y = words_and_labels()
+    history = guide(network(Unsaved(lambda x: x - 1))).fit(x, y, verbose=0)
+    assert np.isfinite(history.history["loss"][0])
+
+
 def test_inputs_and_outputs_in_dicts():
     x = {"text": keras.Input((STEPS, 4)), "number": keras.Input((2,))}
     last = layers.GRU(3)(x["text"])
