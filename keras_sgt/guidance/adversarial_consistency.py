@@ -11,6 +11,7 @@ from keras_sgt.guidance.masked_consistency import (
     masked,
     with_masking,
 )
+from keras_sgt.masking import get_masking
 
 DIRECTIONS = ("loss", "score", "random")
 
@@ -32,8 +33,9 @@ class AdversarialConsistency(Guidance):
         norm: `"inf"`, each feature by ε · σ; or `"l2"`, along the gradient
             with a root mean square over the sample's features of ε · σ.
             Defaults to `"inf"`.
-        masking: a `keras_sgt.masking.Masking`: X is masked by it before it
-            moves. Defaults to `None`, no masking.
+        masking: a `FeatureMasking` or `TokenMasking`, or the ranking of a
+            `FeatureMasking`: X is masked by it before it moves, and what it
+            masks is what moves. Defaults to `None`, no masking.
         mask_fraction: float in [0, 1], the share that it masks. Defaults to
             `0.5`.
         direction: `"loss"`, up the gradient of the compiled loss; `"score"`,
@@ -47,9 +49,9 @@ class AdversarialConsistency(Guidance):
         bounds: the range that X̃ stays in: `"auto"`, that of the batch
             (images), its channel or its column; a pair of numbers; or `None`.
             Embedded tokens have none. Defaults to `"auto"`.
-        inputs: the inputs that move, where a model has several: a key or
-            index, or a list of them. Defaults to all floats; to the token ids
-            where there are none.
+        inputs: the inputs that move, where a model has several and there is no
+            masking: a key or index, or a list of them. Defaults to all floats;
+            to the token ids where there are none.
         layer: the layer that embeds token ids, or its name; then they move.
             Defaults to the only `Embedding`.
         seed: int, for random directions. Defaults to a random one.
@@ -95,14 +97,14 @@ class AdversarialConsistency(Guidance):
         self.direction = settings.choice("direction", direction, DIRECTIONS)
         self.scale = _scale(scale)
         self.bounds = _bounds(bounds)
-        self.masking = masking
+        self.masking = None if masking is None else get_masking(masking, seed)
         self.inputs = inputs
         self.layer = layer.name if isinstance(layer, keras.Layer) else layer
         self._epsilon = settings.Setting(settings.positive("epsilon", epsilon))
         self._mask_fraction = settings.Setting(
             settings.mask_fraction(mask_fraction)
         )
-        self._place = directions.Place(masking, inputs, layer)
+        self._place = directions.Place(self.masking, inputs, layer)
 
     @property
     def needs(self):
@@ -115,10 +117,7 @@ class AdversarialConsistency(Guidance):
         )
 
     def check(self, model):
-        if self.masking is not None:
-            self.masking.check(model)
-        if self.layer is not None:
-            self._place.embedding(model)
+        self._place.check(model)
 
     def check_inputs(self, inputs, model=None):
         if self.masking is not None:
@@ -149,52 +148,49 @@ class AdversarialConsistency(Guidance):
         self.masking.check_saliency(inputs, saliency, self.mask_fraction)
 
     def _moves(self, batch):
-        whole = self._place.clean(batch.whole.inputs, batch)
-        clean = self._place.clean(batch.inputs, batch)
-        real = self._place.real(batch)
-        moves = [
-            d if r is None else d * ops.cast(r, d.dtype)
-            for d, r in zip(self._directions(batch, clean), real)
-        ]
-        if self.norm == "l2":
-            root = ops.sqrt(_count(moves, real))
+        """How far each tensor moves, a list."""
+        moves = self._place.without_padding(self._directions(batch), batch)
+        if self.norm == "inf":
+            moves = [ops.sign(m) for m in moves]
+        else:
+            ones = [ops.ones_like(m) for m in moves]
+            n = sum(
+                map(
+                    directions.sample_sum,
+                    self._place.without_padding(ones, batch),
+                )
+            )
             moves = [
-                m * directions.for_samples(root, m)
+                m * directions.for_samples(ops.sqrt(n), m)
                 for m in directions.of_length_one(moves)
             ]
         epsilon = self._epsilon.in_step()
-        sizes = [self._scale_of(values) for values in whole]
-        return [epsilon * s * m for s, m in zip(sizes, moves)]
+        return [
+            epsilon * scale * move
+            for scale, move in zip(self._scales(batch, moves), moves)
+        ]
 
-    def _directions(self, batch, clean):
+    def _directions(self, batch):
+        """Where each tensor moves, of any length."""
         if self.direction == "random":
-            draw = [
-                keras.random.normal(ops.shape(c), seed=self.seed_generator)
-                for c in clean
-            ]
-            return draw if self.norm == "l2" else [ops.sign(d) for d in draw]
+            clean = self._place.clean(batch.inputs, batch.model)
+            return directions.random(clean, self.seed_generator)
         score = batch.loss if self.direction == "loss" else batch.score
         up = 1 if self.direction == "loss" else -1
-        gradient = [
-            up * ops.cast(g, "float32")
-            for g in self._place.gradient(score, batch)
-        ]
-        return (
-            gradient if self.norm == "l2" else [ops.sign(g) for g in gradient]
-        )
+        gradient = self._place.gradient(score, batch)
+        return [up * ops.cast(g, "float32") for g in gradient]
 
-    def _scale_of(self, values):
-        if self.scale != "auto":
-            return self.scale
-        return ops.cast(directions.scale(values), "float32")
+    def _scales(self, batch, moves):
+        if self.scale == "auto":
+            return self._place.scales(batch)
+        return [self.scale] * len(moves)
 
     def _limits(self, batch):
         if self.bounds is None or self._place.moves_tokens(batch.inputs):
             return None
-        whole = self._place.clean(batch.whole.inputs, batch)
         if self.bounds == "auto":
-            return [directions.data_bounds(values) for values in whole]
-        return [self.bounds] * len(whole)
+            return self._place.ranges(batch)
+        return [self.bounds] * len(self._place.positions(batch.inputs))
 
     def control(self):
         changes = {"direction": "random"}
@@ -243,15 +239,6 @@ class AdversarialConsistency(Guidance):
     @classmethod
     def from_config(cls, config):
         return cls(**with_masking(config))
-
-
-def _count(moves, real):
-    """How many features of each sample move, `(batch,)`."""
-    ones = [ops.ones_like(m) for m in moves]
-    ones = [
-        o if r is None else o * ops.cast(r, o.dtype) for o, r in zip(ones, real)
-    ]
-    return sum(directions.sample_sum(o) for o in ones)
 
 
 def _scale(scale):

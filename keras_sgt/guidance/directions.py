@@ -6,8 +6,7 @@ import keras
 from keras import ops
 
 from keras_sgt.guidance.base import Moved
-from keras_sgt.masking import FeatureMasking, TokenMasking, gradients
-from keras_sgt.masking.replacement import channel_axis
+from keras_sgt.masking import FeatureMasking, Mean, TokenMasking, gradients
 
 
 def of_length_one(moves):
@@ -19,6 +18,11 @@ def of_length_one(moves):
     moves = [_divided(move, largest) for move in moves]
     squares = sum(sample_sum(ops.square(move)) for move in moves)
     return [_divided(move, ops.sqrt(squares)) for move in moves]
+
+
+def random(tensors, seed):
+    """Random directions, tensors like others."""
+    return [keras.random.normal(ops.shape(t), seed=seed) for t in tensors]
 
 
 def sample_sum(values):
@@ -49,19 +53,35 @@ class Place:
             embedding and the padding; `None` for all float inputs, or the
             token ids where there are no floats.
         inputs, layer: as in `TokenMasking`, where `masking` is `None`.
+
+    Raises:
+        ValueError: for another masking, and for `inputs` or `layer` beside one.
     """
 
     def __init__(self, masking, inputs, layer):
-        self._features = self._tokens = None
-        if isinstance(masking, TokenMasking):
-            self._tokens = masking
-        elif masking is not None:
-            self._features = masking
-        else:
-            self._features = FeatureMasking(inputs=inputs)
-            self._tokens = TokenMasking(layer=layer, inputs=inputs)
+        _check_place(masking, inputs, layer)
         self._is_open = masking is None
         self._names_layer = layer is not None
+        self._features = self._tokens = None
+        if self._is_open:
+            self._features = FeatureMasking(inputs=inputs)
+            self._tokens = TokenMasking(layer=layer, inputs=inputs)
+        elif isinstance(masking, TokenMasking):
+            self._tokens = masking
+        else:
+            self._features = masking
+        self._statistics = Mean()  # over rows: of columns
+
+    def check(self, model):
+        """Finds out what the model takes for padding, and what embeds.
+
+        Raises:
+            ValueError: where it cannot be told.
+        """
+        if self._features is not None:
+            self._features.check(model)
+        if self._names_layer or self._features is None:
+            self._tokens.check(model)
 
     def moves_tokens(self, inputs):
         """Whether it is the output of an embedding that moves."""
@@ -76,43 +96,73 @@ class Place:
             i for i in self._features.positions(inputs) if _is_float(flat[i])
         ]
 
-    def embedding(self, model):
-        return self._tokens.embedding(model)
-
     def gradient(self, score, batch):
         """The gradient of a score at what moves, a list of tensors."""
         if self.moves_tokens(batch.inputs):
-            ids, layer = self._ids(batch), self.embedding(batch.model)
+            ids, layer = self._ids(batch.inputs), self._layer(batch.model)
             return [gradients.at_embedding(score, batch.inputs, ids, layer)]
         positions = self.positions(batch.inputs)
         return gradients.at_inputs(score, batch.inputs, positions)
 
-    def clean(self, inputs, batch):
+    def clean(self, inputs, model):
         """What moves, before it does, a list like `gradient`."""
         if self.moves_tokens(inputs):
-            flat = keras.tree.flatten(inputs)
-            ids = flat[self._tokens.position(inputs)]
-            return [self.embedding(batch.model)(ids)]
+            return [self._layer(model)(self._ids(inputs))]
         flat = keras.tree.flatten(inputs)
         return [flat[i] for i in self.positions(inputs)]
 
-    def real(self, batch):
-        """Where no padding is, a list like `gradient`; `None` for all."""
-        inputs = batch.inputs
-        if self.moves_tokens(inputs):
-            ids, layer = self._ids(batch), self.embedding(batch.model)
-            stays = self._tokens.stays(ids, inputs, layer)
-            return [ops.logical_not(stays)[:, :, None]]
-        flat = keras.tree.flatten(inputs)
+    def without_padding(self, moves, batch):
+        """Moves of 0 where padding and special tokens are."""
         return [
-            self._features.real_steps(flat[i], inputs)
-            for i in self.positions(inputs)
+            move if real is None else move * ops.cast(real, move.dtype)
+            for move, real in zip(moves, self._real(batch.inputs, batch.model))
         ]
+
+    def scales(self, batch):
+        """How large a step of one is, for each tensor that moves.
+
+        Of the whole batch, without padding and samples of weight 0. Images
+        and volumes: their range, 1 where they are in [0, 1]. Series: the
+        standard deviation of each channel. Tables: that of each column.
+        Embedded tokens, whose axes are alike: one for all.
+        """
+        tokens = self.moves_tokens(batch.whole.inputs)
+        scales = []
+        for values, counts in self._whole(batch):
+            values = ops.cast(values, "float32")
+            if len(values.shape) >= 4:
+                low, high = _range(values, counts, None)
+                spread = high - low
+                scales.append(ops.where(ops.isfinite(spread), spread, 0.0))
+                continue
+            columns = 1 if tokens else values.shape[-1]
+            left_out = ops.where(counts, 0.0, float("inf"))
+            left_out = ops.broadcast_to(left_out, ops.shape(values))
+            _, deviation = self._statistics.mean(
+                ops.reshape(values, (-1, columns)),
+                ops.reshape(left_out, (-1, columns)),
+                None,
+            )
+            scales.append(deviation)
+        return scales
+
+    def ranges(self, batch):
+        """The smallest and the largest value, for each tensor that moves.
+
+        Of the whole batch, as `scales`; of images one pair, of series and
+        tables one for each channel or column.
+        """
+        ranges = []
+        for values, counts in self._whole(batch):
+            rank = len(values.shape)
+            axes = None if rank >= 4 else tuple(range(rank - 1))
+            ranges.append(_range(values, counts, axes))
+        return ranges
 
     def moved(self, batch, inputs, moves, bounds=None):
         """X̃: inputs with the moves added, in their bounds."""
         if self.moves_tokens(inputs):
-            return Moved(inputs, self.embedding(batch.model), moves[0])
+            return Moved(inputs, self._layer(batch.model), moves[0])
         flat = keras.tree.flatten(inputs)
         for i, move, bound in zip(
             self.positions(inputs), moves, bounds or [None] * len(moves)
@@ -124,34 +174,73 @@ class Place:
             flat[i] = values
         return keras.tree.pack_sequence_as(inputs, flat)
 
-    def _ids(self, batch):
-        flat = keras.tree.flatten(batch.inputs)
-        return flat[self._tokens.position(batch.inputs)]
+    def _whole(self, batch):
+        """What moves of the whole batch, and which of it is in statistics."""
+        inputs, counted = batch.whole
+        pairs = []
+        for values, real in zip(
+            self.clean(inputs, batch.model), self._real(inputs, batch.model)
+        ):
+            counts = ops.ones_like(values, dtype="bool")
+            if real is not None:
+                counts = ops.logical_and(counts, real)
+            if counted is not None:
+                counts = ops.logical_and(counts, for_samples(counted, values))
+            pairs.append((values, counts))
+        return pairs
+
+    def _real(self, inputs, model):
+        """`False` where padding is, a list like `clean`; `None` for no padding.
+
+        Special tokens count as padding: they stay as they are.
+        """
+        flat = keras.tree.flatten(inputs)
+        if not self.moves_tokens(inputs):
+            return [
+                self._features.real_steps(flat[i], inputs)
+                for i in self.positions(inputs)
+            ]
+        stays = self._tokens.stays(
+            self._ids(inputs), inputs, self._layer(model)
+        )
+        return [ops.logical_not(stays)[:, :, None]]
+
+    def _ids(self, inputs):
+        return keras.tree.flatten(inputs)[self._tokens.position(inputs)]
+
+    def _layer(self, model):
+        return self._tokens.embedding(model)
 
 
-def scale(values):
-    """How large a step of one is, of a batch of one input.
+def _check_place(masking, inputs, layer):
+    if masking is None:
+        return
+    if not isinstance(masking, (FeatureMasking, TokenMasking)):
+        raise ValueError(
+            "`masking` has to be a `FeatureMasking` or a `TokenMasking`, which "
+            "tell what moves, or the ranking of a `FeatureMasking`. Received: "
+            f"masking={masking!r}"
+        )
+    if inputs is not None or layer is not None:
+        raise ValueError(
+            "With a masking, `inputs` and `layer` are its arguments: "
+            "`FeatureMasking(inputs=...)`, `TokenMasking(layer=...)`. "
+            f"Received: inputs={inputs!r} and layer={layer!r} beside "
+            f"masking={masking!r}"
+        )
 
-    Images and volumes: the range of the batch, 1 where they are in [0, 1].
-    Series: the standard deviation of each channel. Tables: that of each column.
-    Embedded tokens, of which each axis is alike: one deviation.
+
+def _range(values, counts, axes):
+    """The smallest and the largest of the values that count.
+
+    Where none does, minus and plus infinity, which bound nothing.
     """
-    rank = len(values.shape)
-    if rank >= 4:
-        return ops.max(values) - ops.min(values)
-    values = ops.cast(values, "float32")
-    return ops.std(values, axis=tuple(range(rank - 1)), keepdims=True)
-
-
-def data_bounds(values):
-    """The smallest and the largest value of each channel or column."""
-    rank = len(values.shape)
-    axes = tuple(a for a in range(rank) if a != channel_axis(rank))
-    axes = axes if rank < 4 else tuple(range(rank))
-    return (
-        ops.min(values, axis=axes, keepdims=True),
-        ops.max(values, axis=axes, keepdims=True),
-    )
+    infinity = float("inf")
+    low = ops.where(counts, values, infinity)
+    high = ops.where(counts, values, -infinity)
+    low = ops.min(low, axis=axes, keepdims=True)
+    high = ops.max(high, axis=axes, keepdims=True)
+    return ops.minimum(low, high), ops.maximum(low, high)
 
 
 def _is_float(tensor):

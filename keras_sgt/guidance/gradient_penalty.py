@@ -72,21 +72,15 @@ class GradientPenalty(Guidance):
                 f"difference of the losses. Received: h={self.h}. Pass at "
                 f"least {least:.2g}, or train in float32."
             )
-        if self.layer is not None:
-            self._place.embedding(model)
+        self._place.check(model)
 
     def perturb(self, batch):
         if self.direction == "random":
-            moves = [
-                keras.random.normal(ops.shape(c), seed=self.seed_generator)
-                for c in self._place.clean(batch.inputs, batch)
-            ]
+            clean = self._place.clean(batch.inputs, batch.model)
+            moves = directions.random(clean, self.seed_generator)
         else:
             moves = self._place.gradient(batch.loss, batch)
-        moves = [
-            m if real is None else m * ops.cast(real, m.dtype)
-            for m, real in zip(moves, self._place.real(batch))
-        ]
+        moves = self._place.without_padding(moves, batch)
         steps = [self.h * m for m in directions.of_length_one(moves)]
         return self._place.moved(batch, batch.inputs, steps)
 

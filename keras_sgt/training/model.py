@@ -56,7 +56,7 @@ def _of_keras(method):
             arguments["callbacks"] = progress.savers_last(
                 arguments.get("callbacks")
             )
-        self._check_first_batch(x, arguments.get("batch_size"))
+            self._check_first_batch(x, arguments.get("batch_size"))
         weighted = arguments.get("class_weight") is not None
         if weighted != self._class_weighted:
             self._class_weighted = weighted

@@ -216,6 +216,109 @@ class TestAdversarialConsistency:
             np.testing.assert_allclose(logs["divergence"], kl, rtol=1e-3)
 
 
+class TestWhatMoves:
+    """Padding stays; statistics are of real steps of samples that weigh."""
+
+    def series(self):
+        x = np.random.default_rng(0).normal(size=(8, 6, 3)).astype("float32")
+        x[:, 4:] = 0
+        return x
+
+    def guided(self, term):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [
+                keras.Input((6, 3)),
+                layers.Masking(),
+                layers.LSTM(4),
+                layers.Dense(3),
+            ]
+        )
+        guided = keras_sgt.SaliencyGuidedModel(model, guidance=term)
+        guided.compile(keras.optimizers.SGD(0.0), LOGITS)
+        return guided
+
+    @pytest.mark.parametrize("norm", ["inf", "l2"])
+    def test_the_control_moves_as_far_and_no_padding(self, norm):
+        x = self.series()
+        term = guidance.AdversarialConsistency(0.1, norm=norm, bounds=None)
+        for each in (term, term.control()):
+            moved = self.guided(each).mask_on_batch(x, Y) - x
+            assert not moved[:, 4:].any()
+            steps = moved[:, :4] / (0.1 * x[:, :4].std((0, 1)))
+            if norm == "inf":
+                np.testing.assert_allclose(abs(steps), 1, rtol=1e-3)
+            mean_square = (steps**2).mean((1, 2))
+            np.testing.assert_allclose(mean_square, 1, rtol=1e-3)
+
+    def test_the_controls_step_of_a_penalty_spares_padding(self):
+        x = self.series()
+        term = guidance.GradientPenalty(h=0.5).control()
+        moved = self.guided(term).mask_on_batch(x, Y) - x
+        assert not moved[:, 4:].any()
+        lengths = np.sqrt((moved**2).sum((1, 2)))
+        np.testing.assert_allclose(lengths, 0.5, rtol=1e-3)
+
+    def test_samples_of_weight_0_are_in_no_statistic(self):
+        x, weight = X.copy(), np.array([1, 1, 1, 1, 0, 1, 1, 1], "float32")
+        x[4] = 1e3
+        seen = []
+
+        class Watched(guidance.AdversarialConsistency):
+            def penalty(self, output, clean, perturbed):
+                seen.append(perturbed)
+                return super().penalty(output, clean, perturbed)
+
+        model = keras.Sequential([keras.Input((6,)), layers.Dense(6)])
+        model.set_weights([np.eye(6), np.zeros(6)])  # shows its input
+        term = Watched(0.1, direction="random")
+        guided = keras_sgt.SaliencyGuidedModel(model, guidance=term)
+        guided.compile(keras.optimizers.SGD(0.0), "mse", run_eagerly=True)
+        guided.train_on_batch(x, x, sample_weight=weight)
+        rest = weight > 0
+        moved = abs(ops.convert_to_numpy(seen[-1]) - x)[rest]
+        assert moved.max() <= 0.1001 * x[rest].std(0).max()
+        assert moved.max() > 0.05 * x[rest].std(0).max()
+
+    @pytest.mark.parametrize("shape", [(6,), (4, 3), (4, 4, 1)])
+    def test_a_batch_that_weighs_nothing(self, shape):
+        x = np.random.default_rng(0).random((4, *shape), dtype="float32")
+        model = keras.Sequential(
+            [keras.Input(shape), layers.Flatten(), layers.Dense(3)]
+        )
+        guided = keras_sgt.SaliencyGuidedModel(
+            model, guidance=guidance.AdversarialConsistency(0.1)
+        )
+        guided.compile(keras.optimizers.SGD(0.1), LOGITS)
+        guided.train_on_batch(x, Y[:4], sample_weight=np.zeros(4, "float32"))
+        assert np.isfinite(model.layers[-1].get_weights()[0]).all()
+
+    def test_embedded_tokens_have_one_deviation(self):
+        vectors = np.random.default_rng(0).normal(size=(9, 2)) * [1, 10]
+        model = keras.Sequential(
+            [
+                keras.Input((3,), dtype="int32"),
+                layers.Embedding(9, 2, mask_zero=True),
+                layers.GlobalAveragePooling1D(),
+                layers.Dense(3),
+            ]
+        )
+        model.layers[0].set_weights([vectors])
+        ids = np.array([[1, 2, 0], [3, 4, 5]], "int32")
+        guided = keras_sgt.SaliencyGuidedModel(
+            model, guidance=guidance.AdversarialConsistency(0.1)
+        )
+        guided.compile("sgd", LOGITS)
+        shift = guided.mask_on_batch(ids, Y[:2])
+        expected = 0.1 * vectors[[1, 2, 3, 4, 5]].std()
+        np.testing.assert_allclose(abs(shift[ids > 0]), expected, rtol=1e-4)
+
+    def test_a_masking_by_its_name(self):
+        term = guidance.AdversarialConsistency(0.1, masking="absolute", seed=1)
+        assert term.masking.ranking == "absolute"
+        assert trained(term)[1]["divergence"] > 0
+
+
 class TestGradientPenalty:
     def test_value_and_parameter_gradient(self):
         term = guidance.GradientPenalty(h=0.1, weight=0.5)
@@ -509,6 +612,16 @@ BAD = [
     (lambda: guidance.AdversarialConsistency(direction="up"), "direction"),
     (lambda: guidance.AdversarialConsistency(scale=-1), "scale"),
     (lambda: guidance.AdversarialConsistency(weight=-1), "weight"),
+    (
+        lambda: guidance.AdversarialConsistency(
+            masking=masking.FeatureMasking(), inputs="a"
+        ),
+        "With a masking",
+    ),
+    (
+        lambda: guidance.AdversarialConsistency(masking=masking.Masking()),
+        "FeatureMasking",
+    ),
     (lambda: guidance.Comprehensiveness(top=0), "top"),
     (lambda: guidance.Comprehensiveness(margin=0), "margin"),
     (lambda: guidance.GradientPenalty(h=0), "h"),
