@@ -36,6 +36,7 @@ TABLE = {
         "ActivityRegularization": {"l2": 0.1},
         "AlphaDropout": {"rate": 0.2},
         "BatchNormalization": {},
+        "TernaryDense": {"units": 4},
         "Dense": {"units": 3},
         "Discretization": {"bin_boundaries": [0.0, 0.5]},
         "Dropout": {"rate": 0.2},
@@ -87,6 +88,11 @@ TABLE = {
         "GlobalAveragePooling1D": {},
         "GlobalMaxPooling1D": {},
         "GroupQueryAttention": {
+            "head_dim": 2,
+            "num_query_heads": 2,
+            "num_key_value_heads": 1,
+        },
+        "GroupedQueryAttention": {
             "head_dim": 2,
             "num_query_heads": 2,
             "num_key_value_heads": 1,
@@ -232,7 +238,7 @@ LEFT_OUT = {
         "prepare data, in TensorFlow on every backend",
     ),
     **dict.fromkeys(
-        ("CutMix", "MixUp", "MaxNumBoundingBoxes"),
+        ("CutMix", "MixUp", "Mosaic", "MaxNumBoundingBoxes"),
         "change labels or boxes beside the images: for data sets",
     ),
 }
