@@ -215,7 +215,11 @@ OF_SEVERAL = {
     "Multiply",
     "Subtract",
 }
-OF_TWO = {"GroupQueryAttention", "MultiHeadAttention"}
+OF_TWO = {
+    "GroupQueryAttention",
+    "GroupedQueryAttention",
+    "MultiHeadAttention",
+}
 
 LEFT_OUT = {
     **dict.fromkeys(("Layer", "Wrapper", "InputLayer"), "do nothing alone"),
