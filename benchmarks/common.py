@@ -12,7 +12,6 @@ import time
 import keras
 
 import keras_sgt
-from keras_sgt import files
 
 FOLDER = pathlib.Path(__file__).parent / "results"
 
@@ -32,12 +31,13 @@ def circumstances():
     }
 
 
-def interleaved(functions, rounds):
+def interleaved(functions, rounds, warm=True):
     """Milliseconds of each function, run in turn so that noise hits all.
 
-    A function that returns a float has measured its seconds itself.
+    A function that returns a float has measured its seconds itself. `warm`:
+    each is called once before.
     """
-    for function in functions.values():
+    for function in functions.values() if warm else ():
         function()
     seconds = {name: [] for name in functions}
     for _ in range(rounds):
@@ -83,6 +83,8 @@ def in_a_process(*arguments):
 
 def save(name, content):
     """JSON in `results/`."""
+    from keras_sgt import files  # an older checkout has none
+
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}-{keras.backend.backend()}.json"
     text = json.dumps({**circumstances(), **content}, indent=1) + "\n"
