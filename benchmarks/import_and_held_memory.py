@@ -28,11 +28,12 @@ print(1000 * (time.perf_counter() - start))
 """
 
 
-def import_ms(rounds, environment=None):
+def import_ms(rounds, checkout=None):
     def once():
+        # Of the folder it runs in, if there is a package.
         call = [sys.executable, "-c", IMPORT]
         done = subprocess.run(
-            call, check=True, capture_output=True, env=environment
+            call, check=True, capture_output=True, cwd=checkout
         )
         return float(done.stdout)
 

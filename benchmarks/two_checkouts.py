@@ -20,7 +20,7 @@ import common
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(HERE / "examples" / "studies"))
-STEPS = 6
+STEPS = 4
 
 
 def epochs():
@@ -55,7 +55,7 @@ def epochs():
         call = passes.compiled(lambda values: backend.lowest(values, k))
         return lambda: [call(values) for _ in range(10)][-1]
 
-    image = networks.mnist_cnn, (28, 28, 1), 256
+    image = networks.mnist_cnn, (28, 28, 1), 128
     series = networks.tcn, (50, 50), 64
     recurrent = networks.lstm, (50, 50), 64
     return {
@@ -102,8 +102,7 @@ def asked(process, case):
 def import_ms(checkout):
     import import_and_held_memory
 
-    environment = {**os.environ, "PYTHONPATH": str(checkout)}
-    return import_and_held_memory.import_ms(1, environment)[0]
+    return import_and_held_memory.import_ms(1, checkout)[0]
 
 
 def measured(checkouts, rounds):
@@ -112,8 +111,9 @@ def measured(checkouts, rounds):
     cases = next(iter(workers.values()))[1]
     times = {case: {name: [] for name in checkouts} for case in cases}
     for count in range(rounds + 1):
+        order = [*workers.items()][:: 1 if count % 2 else -1]
         for case in cases:
-            for name, (process, _) in workers.items():
+            for name, (process, _) in order:
                 ms = asked(process, case)
                 if count:  # the first compiles
                     times[case][name].append(ms)
@@ -130,7 +130,7 @@ def measured(checkouts, rounds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("before", type=pathlib.Path)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=9)
     args = parser.parse_args()
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"],

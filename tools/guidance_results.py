@@ -16,15 +16,30 @@ RUNS = ROOT / "docs" / "results" / "guidance.csv"
 PAGE = ROOT / "docs" / "guidance_results.md"
 
 TOLERANCE = 0.005
+
+
+def _by_method(measure, more, heading, smooth="SmoothGrad"):
+    methods = {
+        "gradient": "gradient",
+        "integrated gradients": "IG",
+        "SmoothGrad": smooth,
+    }
+    return [
+        (measure, method, more, f"{heading}, {short}")
+        for method, short in methods.items()
+    ]
+
+
 # Measure, by which method, whether more is better, its heading. The measure
-# without its fill is its kind.
+# without its fill is its kind. A task has some of them.
 MEASURES = [
-    ("relevance", "gradient", True, "relevance, gradient"),
-    ("relevance", "integrated gradients", True, "relevance, IG"),
-    ("relevance", "SmoothGrad", True, "relevance, SmoothGrad²"),
+    *_by_method("relevance", True, "relevance", "SmoothGrad²"),
     ("drop_mean", "gradient", False, "drop area, mean fill"),
     ("drop_sample", "gradient", False, "drop area, other sample's"),
     ("under_noise", "gradient", False, "change under noise"),
+    *_by_method("comprehensiveness", True, "comprehensiveness"),
+    *_by_method("sufficiency", False, "sufficiency"),
+    *_by_method("token_auprc", True, "agreement with people (AUPRC)"),
 ]
 
 
@@ -79,6 +94,8 @@ def judged(rows, task, guidance):
     }
     lines, better, worse = [], [], []
     for measure, method, more, heading in MEASURES:
+        if not traditional[measure, method]:
+            continue
         guided = values(rows, task, guidance, "guidance", measure, method)
         control = values(rows, task, guidance, "control", measure, method)
         plain = traditional[measure, method]
@@ -129,7 +146,16 @@ def section(rows, task):
         wins = len(kinds(better)) >= 2 and not worse and holds
         control = accuracies(rows, task, name, "control")
         verdicts.append(
-            (task, name, setting, len(better), len(worse), change, wins)
+            (
+                task,
+                name,
+                setting,
+                len(lines),
+                len(better),
+                len(worse),
+                change,
+                wins,
+            )
         )
         blind = f"{statistics.mean(control.values()):.3f}" if control else "–"
         parts.append(
@@ -173,10 +199,10 @@ def page(rows):
         "| task | guidance | setting | better than both | worse than "
         "traditional | accuracy | wins |\n|---|---|---|---|---|---|---|",
     ]
-    for task, name, setting, better, worse, change, wins in verdicts:
+    for task, name, setting, count, better, worse, change, wins in verdicts:
         head.append(
-            f"| {task} | {name} | {setting} | {better} of {len(MEASURES)} "
-            f"| {worse} of {len(MEASURES)} | {cell(change)} "
+            f"| {task} | {name} | {setting} | {better} of {count} "
+            f"| {worse} of {count} | {cell(change)} "
             f"| {'**yes**' if wins else 'no'} |"
         )
     return "\n".join([*head, "", *sections])

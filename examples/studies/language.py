@@ -26,13 +26,14 @@ NETWORKS = {
 }
 PADDING, UNKNOWN = 0, 1
 TEST = 1000  # texts at most
+LENGTHS = {"esnli": 50, "sst2": 30}  # words, of most texts
 
 
 def splits(name, train_samples, test_samples):
     """Texts as words: training, validation, test."""
     options = {"all_pairs": True} if name == "esnli" else {}
     data = datasets.load(name, **options)
-    if name == "movies":
+    if data.valid is not None:
         parts = [data.train, data.valid, data.test]
     elif name == "esnli":
         marked = datasets.load("esnli").train  # none of them in dev or test
@@ -103,21 +104,23 @@ def methods(model, seed=0):
 
 def measure(reader, test, model):
     """What the words lose or keep of the prediction, for each method."""
-    rows = {}
-    for name, maps in reader(model, test.x):
-        scores = abs(maps) * (test.x != PADDING)
-        reduced = {"padding": PADDING, "from_logits": True}
-        rows[name] = {
-            "comprehensiveness": evaluation.comprehensiveness(
-                reader.model, test.x, scores, **reduced
-            ).value,
-            "sufficiency": evaluation.sufficiency(
-                reader.model, test.x, scores, **reduced
-            ).value,
-        }
-        if test.truth is not None:
-            rows[name] |= agreement(test, scores)
-    return rows
+    return {
+        name: of_words(reader.model, test, maps)
+        for name, maps in reader(model, test.x)
+    }
+
+
+def of_words(model, test, maps):
+    """The measures of one method's maps."""
+    scores = abs(maps) * (test.x != PADDING)
+    reduced = {"padding": PADDING, "from_logits": True}
+    found = {
+        measure.__name__: measure(model, test.x, scores, **reduced).value
+        for measure in (evaluation.comprehensiveness, evaluation.sufficiency)
+    }
+    if test.truth is not None:
+        found |= agreement(test, scores)
+    return found
 
 
 def agreement(test, scores):
@@ -137,7 +140,9 @@ def agreement(test, scores):
 def arguments(argv):
     parser = runner.arguments(__doc__, batch_size=32, learning_rate=0.001)
     parser.add_argument(
-        "--dataset", choices=["movies", "esnli", "imdb"], default="movies"
+        "--dataset",
+        choices=["movies", "esnli", "imdb", "sst2"],
+        default="movies",
     )
     runner.names(parser, "--networks", NETWORKS, "of these", default=["bilstm"])
     parser.add_argument("--length", type=int, help="words of a text")
@@ -157,7 +162,7 @@ def arguments(argv):
         help="of the words that `guided` masks",
     )
     args = parser.parse_args(argv)
-    args.length = args.length or {"esnli": 50}.get(args.dataset, 400)
+    args.length = args.length or LENGTHS.get(args.dataset, 400)
     args.epochs = args.epochs or 5
     if args.quick:
         args.seeds, args.epochs, args.length = [0], 2, min(args.length, 100)

@@ -27,6 +27,8 @@ def load(name, data_dir=None, **options):
       takes the complete `dev.tsv` and `test.tsv`, which have none.
     - `"imdb"`: reviews, from `imdb/aclImdb_labelled.tar.xz` (folders `train`
       and `test`, each with `pos` and `neg`).
+    - `"sst2"`: sentences of reviews, positive or negative, from
+      `sst2/{train,dev,test}.tsv`: a sentence, a tab, 0 or 1.
     - `"har"`: human activity recognition, windows of 128 steps and 6 channels
       in g and rad/s, from `hapt/hapt_signals_i16.npz`; six activities, the
       transitions with `transitions=True`.
@@ -78,6 +80,7 @@ _LOADERS = {
     "movies": texts.movies,
     "esnli": texts.esnli,
     "imdb": texts.imdb,
+    "sst2": texts.sst2,
     "har": tables.har,
     "adult": tables.adult,
 }

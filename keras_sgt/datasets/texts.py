@@ -106,3 +106,18 @@ def imdb(data_dir):
         y.append(parts[-2] == "pos")
     train, test = (Split(x, np.array(y, "int32")) for x, y in splits.values())
     return Dataset(train, test, ("negative", "positive"))
+
+
+def sst2(data_dir):
+    def split(name):
+        lines = file(data_dir, "sst2", f"{name}.tsv").read_text().splitlines()
+        texts, labels = zip(*(line.rsplit("\t", 1) for line in lines))
+        x = [text.lower().split() for text in texts]
+        return Split(x, np.array(labels, "int32"))
+
+    return Dataset(
+        split("train"),
+        split("test"),
+        ("negative", "positive"),
+        valid=split("dev"),
+    )
