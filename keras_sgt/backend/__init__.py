@@ -12,6 +12,8 @@ Every module of this package offers the same names:
   one.
 - `keep_state(model, train_function)`: a train function that leaves the model
   as it was when a step raises.
+- `scope(model)`: a context in which variables are made where the model is
+  trained.
 - `shared_forward(model)`: a context in which the saliency pass and training
   compute once what is the same in both.
 - `restored(variables)`: a context that leaves variables as they were; what is
@@ -22,6 +24,8 @@ Every module of this package offers the same names:
   devices cannot share.
 - `check_synchronised(model)`: raises where processes would train apart.
 - `distribute(model)`: makes the processes train one model.
+- `EAGER_IS_QUICK`: whether a first batch costs little that is not traced; where
+  it is not, every operation is compiled by itself.
 - `TRACED`: whether steps are traced, so that numbers that change between
   steps have to be variables.
 """
@@ -52,5 +56,7 @@ keep_state = _backend.keep_state
 lowest = _backend.lowest
 replica_count = _backend.replica_count
 restored = _backend.restored
+scope = _backend.scope
 shared_forward = _backend.shared_forward
+EAGER_IS_QUICK = _backend.EAGER_IS_QUICK
 TRACED = _backend.TRACED

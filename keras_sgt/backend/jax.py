@@ -10,6 +10,7 @@ from keras import ops
 from keras_sgt.backend import bisection
 
 TRACED = True
+EAGER_IS_QUICK = False
 UNEVEN = (
     "Under a `keras.distribution` each batch, the last one too, is divided "
     "among the devices. Choose a `batch_size` that they divide, and leave out "
@@ -42,6 +43,10 @@ def replica_count():
 
 def gathered(tensor):
     return tensor  # one program sees all devices
+
+
+def scope(model):
+    return contextlib.nullcontext()  # a `keras.distribution` is global
 
 
 def shared_forward(model):

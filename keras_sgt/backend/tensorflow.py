@@ -7,6 +7,7 @@ from keras import ops
 from keras_sgt.backend import bisection
 
 TRACED = True
+EAGER_IS_QUICK = True
 
 
 def input_gradients(function, inputs):
@@ -41,6 +42,10 @@ def gathered(tensor):
     if tensor.dtype == tf.bool:
         return tf.cast(gathered(tf.cast(tensor, tf.int32)), tf.bool)
     return replica.all_gather(tensor, axis=0)
+
+
+def scope(model):
+    return model.distribute_strategy.scope()
 
 
 def shared_forward(model):

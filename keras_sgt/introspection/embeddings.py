@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_sgt.introspection.layers import all_layers
+from keras_sgt.introspection.layers import all_layers, input_specs
 from keras_sgt.introspection.nests import leaf_paths
 from keras_sgt.introspection.patching import replaced
 
@@ -196,6 +196,36 @@ def check_receives(layer, position, run, inputs, caller):
         c.position for c in made
     }:
         raise ValueError(other_input(made, layer, position, inputs, caller))
+
+
+def example_inputs(model, length=16):
+    """Arrays as a functional model takes them, of ids 0 and 1.
+
+    Args:
+        model: `keras.Model`.
+        length: int, of the axes whose length the model leaves open.
+
+    Returns:
+        Nest of NumPy arrays; `None` for a model that does not tell, or does
+        not take them.
+    """
+    specs = input_specs(model)
+    if specs is None:
+        return None
+    if "string" in [spec.dtype for spec in keras.tree.flatten(specs)]:
+        return None
+
+    def example(spec):
+        shape = [length if n is None else n for n in spec.shape[1:]]
+        values = np.arange(2 * math.prod(shape)) % 2
+        return values.reshape(2, *shape).astype(spec.dtype)
+
+    inputs = keras.tree.map_structure(example, specs)
+    try:
+        model(inputs, training=False)
+    except Exception:  # such as for texts of a length of their own
+        return None
+    return inputs
 
 
 def other_input(made, layer, position, inputs, caller):

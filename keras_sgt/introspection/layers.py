@@ -88,6 +88,48 @@ def between_layers(model):
     return [each for each in operations if not isinstance(each, keras.Layer)]
 
 
+def input_specs(model):
+    """The symbolic inputs of a functional model, a nest; `None` for others."""
+    return _specs(model, "input")
+
+
+def output_specs(model):
+    """The symbolic outputs of a functional model; `None` for others."""
+    return _specs(model, "output")
+
+
+def _specs(model, which):
+    try:
+        if isinstance(model, keras.Sequential):
+            return getattr(model, f"{which}s")[0]
+        return getattr(model, which)
+    except (AttributeError, ValueError, TypeError):  # subclassed; not built
+        return None
+
+
+# Steps: their gradient is 0. Undocumented in Keras are the names of the classes
+# that `keras.ops` makes of its functions; the public way would be to ask an
+# operation whether it is differentiable.
+_CUTTING = (
+    *("Discretization", "HashedCrossing", "Hashing", "IntegerLookup"),
+    *("Argmax", "Cast", "Ceil", "Floor", "FloorDivide", "Round", "Sign"),
+    *("Trunc",),
+)
+
+
+def may_cut_gradients(model):
+    """Whether something in a model may have no gradient: it rounds or counts.
+
+    Layers of Keras and operations between layers that are known to; a
+    `Lambda`, of which nothing is known.
+    """
+    parts = [*all_layers(model), *(between_layers(model) or ())]
+    return any(
+        isinstance(part, keras.layers.Lambda) or type(part).__name__ in _CUTTING
+        for part in parts
+    )
+
+
 def sync(model):
     """Hands the variables of a model their values back while it trains on JAX.
 

@@ -7,6 +7,7 @@ from keras import ops
 from keras.layers import Embedding
 
 from keras_sgt.introspection import embeddings
+from keras_sgt.introspection.logits import inner
 from keras_sgt.introspection.nests import leaf_paths
 from keras_sgt.masking import gradients, selection
 from keras_sgt.masking import replacement as replacements
@@ -136,9 +137,13 @@ class TokenMasking(Masking):
         self.special_ids = _checked_ids(special_ids)
         self.pooling = pooling
         self.inputs = inputs
+        self._received = None  # the layer and input that belong together
 
     def check(self, model):
-        """Raises unless the embedding layer can be told and has all the ids."""
+        """Raises unless the embedding layer can be told and has all the ids.
+
+        And, of a functional model, unless it embeds the input that is masked.
+        """
         size = self._vocabulary_size(model)
         ids = {
             "special_ids": self.special_ids,
@@ -153,6 +158,21 @@ class TokenMasking(Masking):
                     f"vocabulary, which has the ids 0 to {size - 1}. "
                     f"Received: {outside}"
                 )
+        example = embeddings.example_inputs(inner(model))
+        if example is not None:
+            self._check_receives(example, model)
+
+    def _check_receives(self, inputs, model):
+        """Raises if what the user named does not belong together."""
+        if self.layer is None and self.inputs is None:
+            return
+        layer, position = self.embedding(model), self.position(inputs)
+        found = (id(layer), position)
+        if found != self._received:
+            embeddings.check_receives(
+                layer, position, inner(model), inputs, "TokenMasking"
+            )
+        self._received = found
 
     def check_inputs(self, inputs, model):
         """Raises if token ids are outside of the vocabulary.
@@ -173,6 +193,9 @@ class TokenMasking(Masking):
                 f"the embedding layer. Received: ids from {ids.min()} to "
                 f"{ids.max()}"
             )
+        if ids.size:
+            arrays = keras.tree.map_structure(ops.convert_to_numpy, inputs)
+            self._check_receives(arrays, model)
 
     def _vocabulary_size(self, model):
         layer = embeddings.vocabulary(self.embedding(model))

@@ -2,14 +2,18 @@
 
 import functools
 import typing
+import warnings
 
 import keras
 from keras import ops
 
 from keras_sgt import divergences
 from keras_sgt.introspection import losses
+from keras_sgt.introspection.logits import ends_in_logits
 from keras_sgt.training.saliency_scores import (
     NO_LABELS,
+    check_classes,
+    is_sparse,
     label_scores,
     like_scores,
     predicted,
@@ -98,6 +102,32 @@ class Heads:
         if isinstance(self._heads, dict):
             return list(self._heads.values())
         return self._heads if isinstance(self._heads, list) else [self._heads]
+
+    def warn_of_logits(self, model):
+        """Warns where a loss takes the logits of a model for probabilities."""
+        meanings = [head and head.meaning for head in self._flat()]
+        squashed = [getattr(m, "from_logits", None) is False for m in meanings]
+        if squashed == [True] and ends_in_logits(model):
+            warnings.warn(
+                "The model ends in a linear layer, and its loss takes the "
+                "outputs for probabilities. Compile with "
+                "`loss(from_logits=True)`, or end the model in a softmax or "
+                "sigmoid.",
+                stacklevel=3,
+            )
+
+    def check_labels(self, y, outputs, output_names):
+        """Raises for labels that are none of the classes. Looks at values.
+
+        Args:
+            y: the labels, or `None`.
+            outputs: the outputs, or symbols of their shapes.
+            output_names: the names of the outputs, if they have some.
+        """
+        for head, output, label in self._by_output(outputs, output_names, y):
+            classes, sparse = output.shape[-1], is_sparse(label, output.shape)
+            if isinstance(head.meaning, divergences.CategoricalKL) and sparse:
+                check_classes(label, classes, head.ignore_class)
 
     def score(self, y, outputs, sample_weight, output_names, logits_of):
         """The scalar whose gradient ranks the features.

@@ -19,11 +19,13 @@ from keras_sgt.introspection import layers as introspection
 from keras_sgt.introspection.logits import check_softmax, recorded_logits
 from keras_sgt.introspection.patching import replaced
 from keras_sgt.masking import Batch as WholeBatch
+from keras_sgt.masking import TokenMasking
 from keras_sgt.masking.gradients import Score
 from keras_sgt.training import heads, one_pass, progress, saliency_scores
 from keras_sgt.training.settings import (
     check_batches,
     check_divergence,
+    check_not_ragged,
     check_saliency_target,
     check_stateless,
     checked_flag,
@@ -51,12 +53,15 @@ def _of_keras(method):
         self._check_labels(x, arguments.get("y"))
         backend.check_synchronised(self)
         if "callbacks" in signature.parameters:  # `fit`
+            check_not_ragged(x)
             check_batches(arguments)
             self.settle()  # if a schedule was stopped midway
             arguments["callbacks"] = progress.savers_last(
                 arguments.get("callbacks")
             )
-            self._check_first_batch(x, arguments.get("batch_size"))
+            self._check_first_batch(
+                x, arguments.get("y"), arguments.get("batch_size")
+            )
         weighted = arguments.get("class_weight") is not None
         if weighted != self._class_weighted:
             self._class_weighted = weighted
@@ -99,6 +104,8 @@ class _Perturbed:
                 return predict(self.inputs.inputs)
         return predict(self.inputs)
 
+
+_LOOKED_AT = 8  # samples, whose saliency shows whether it decides anything
 
 # A list of `_Perturbed` on its way from `train_step` to `compute_loss`. A
 # context variable, because replicas of one model step in threads of their own.
@@ -262,6 +269,7 @@ class SaliencyGuidedModel(keras.Model):
         self._step = 0  # where every n-th is guided, how many there were
         self._begun = None  # what a schedule changed in the epoch under way
         self._mask_function = None
+        self._has_looked = False  # at the saliency of a first batch
         self._trackers = [
             keras.metrics.Mean(
                 name=term.name if len(terms) > 1 else "divergence"
@@ -426,8 +434,7 @@ class SaliencyGuidedModel(keras.Model):
                 "its outputs mean. Call `compile(loss=...)` first."
             )
         self.sync()
-        x, y = keras.tree.map_structure(_tensor, (x, y))
-        self._check_inputs(x)
+        x, y = self._batch_to_mask(x, y)
         self._build(x)
         if self._mask_function is None:
             self._mask_function = backend.compiled(self._mask_stateless)
@@ -443,6 +450,21 @@ class SaliencyGuidedModel(keras.Model):
         if len(self.guidance) == 1:
             return by_guidance[self.guidance[0].name]
         return by_guidance
+
+    def _batch_to_mask(self, x, y):
+        """X and y as tensors, once their values have been looked at."""
+        x, y = keras.tree.map_structure(_tensor, (x, y))
+        sizes = {a.shape[0] for a in keras.tree.flatten(x) if a is not None}
+        if 0 in sizes:
+            raise ValueError(
+                "`mask_on_batch` needs at least one sample. Received: x with "
+                "none"
+            )
+        self._check_inputs(x)
+        outputs = introspection.output_specs(self.model)
+        if outputs is not None:
+            self._plan.heads.check_labels(y, outputs, self._names())
+        return x, y
 
     def _mask_stateless(self, values, x, y):
         mapping = [*zip(self.variables, values)]
@@ -466,7 +488,8 @@ class SaliencyGuidedModel(keras.Model):
     def _build(self, x):
         # On TensorFlow the first step builds: not to be done amid a gradient.
         if not self.built:
-            self._predict(x, training=False)
+            with backend.scope(self):
+                self._predict(x, training=False)
 
     def _perturb(self, terms, x, y, sample_weight, state):
         """X̃ of each term, and the state with the seeds that it used."""
@@ -599,8 +622,10 @@ class SaliencyGuidedModel(keras.Model):
         # Keras keeps the loss of an earlier `compile`.
         losses = (self.loss if loss is None else loss, loss_weights)
         described = self._heads_of(*losses, self._active())
+        described.warn_of_logits(self)
         super().compile(optimizer, loss, *args, **kwargs)
         self._mask_function = None
+        self._has_looked = False
         self._step = 0
         self._plan = _Plan(
             heads=described,
@@ -782,6 +807,24 @@ class SaliencyGuidedModel(keras.Model):
         super().save_own_variables(store)
         progress.save(store, self, self._step, self._begun)
 
+    def export(self, filepath, *args, **kwargs):
+        """Exports the wrapped model: see `keras.Model.export`."""
+        exporting = super() if self.model is None else self.model
+        return exporting.export(filepath, *args, **kwargs)
+
+    def load_weights(self, filepath, *args, **kwargs):
+        """Loads weights: see `keras.Model.load_weights`."""
+        try:
+            super().load_weights(filepath, *args, **kwargs)
+        except ValueError as error:
+            error.add_note(
+                "A file of a plain model is loaded by the wrapped one: "
+                "`guided.model.load_weights(...)`. The file of a guided model "
+                "fits a guided model only; `guided.model.save_weights(...)` "
+                "makes one for plain models."
+            )
+            raise
+
     def load_own_variables(self, store):
         super().load_own_variables(progress.without(store))
         with self._retracing():
@@ -833,16 +876,44 @@ class SaliencyGuidedModel(keras.Model):
         if y is None and arrays and self.saliency_target == "label":
             raise ValueError(saliency_scores.NO_LABELS)
 
-    def _check_first_batch(self, x, batch_size):
+    def _check_first_batch(self, x, y, batch_size):
         """Of arrays: a step is traced, and cannot look at values."""
-        arrays = keras.tree.flatten(x)
-        sliced = all(hasattr(a, "shape") and len(a.shape) for a in arrays)
-        if self._plan is None or not self._active() or not arrays:
+        arrays = keras.tree.flatten((x, y))
+        sliced = all(
+            hasattr(a, "shape") and len(a.shape) and not hasattr(a, "iloc")
+            for a in arrays
+            if a is not None
+        )
+        if self._plan is None or not self._active() or not sliced:
             return
-        if sliced and not any(hasattr(a, "iloc") for a in arrays):
-            count = batch_size or 32
-            first = keras.tree.map_structure(lambda a: _tensor(a[:count]), x)
-            self._check_inputs(first)
+        if not keras.tree.flatten(x):
+            return
+
+        def first(count):
+            return keras.tree.map_structure(
+                lambda a: None if a is None else _tensor(a[:count]), (x, y)
+            )
+
+        self._check_inputs(first(batch_size or 32)[0])
+        if not self._has_looked and self._may_tie():
+            self.mask_on_batch(*first(_LOOKED_AT))
+        self._has_looked = True
+
+    def _may_tie(self):
+        """Whether to look at what the first samples are ranked by.
+
+        Where that takes a compilation, only where ties are likely.
+        """
+        if self.run_eagerly:
+            return False  # every step looks
+        return (
+            backend.EAGER_IS_QUICK
+            or introspection.may_cut_gradients(self)
+            or any(
+                isinstance(getattr(term, "masking", None), TokenMasking)
+                for term in self.guidance
+            )
+        )
 
     def _check_model(self, model):
         if model is None:
@@ -906,6 +977,13 @@ def _tensor(x):
         return ops.convert_to_tensor(x)  # on the device of the model
     if not hasattr(x, "dtype"):
         x = np.asarray(x)  # a number, a data frame
+    if x.dtype == object or getattr(x.dtype, "kind", "") in "US":
+        raise ValueError(
+            "Features and labels have to be numbers. Received: an array of "
+            f"dtype {x.dtype}. Turn strings into numbers where the data are "
+            "made, with `keras.layers.StringLookup` or `TextVectorization`, "
+            "or a preprocessor of KerasHub."
+        )
     if keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
         return ops.convert_to_tensor(x, dtype=keras.config.floatx())
     return ops.convert_to_tensor(x)

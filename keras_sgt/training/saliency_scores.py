@@ -93,9 +93,28 @@ def _log_odds(probabilities):
     return _log(probabilities) - _log(1 - probabilities)
 
 
+def is_sparse(y, shape):
+    """Whether labels are numbers of classes, not one-hot."""
+    return y is not None and not (
+        len(y.shape) == len(shape) and y.shape[-1] == shape[-1]
+    )
+
+
+def check_classes(y, classes, ignored):
+    """Raises for labels outside of `0` to `classes - 1`. Looks at values."""
+    labels = ops.convert_to_numpy(y)
+    labels = labels[labels != ignored]
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(
+            f"`y` has to hold classes from 0 to {classes - 1}, as many as the "
+            "model has outputs. Received: labels from "
+            f"{labels.min()} to {labels.max()}"
+        )
+
+
 def _one_hot(y, scores):
     classes = scores.shape[-1]
-    if len(y.shape) == len(scores.shape) and y.shape[-1] == classes:
+    if not is_sparse(y, scores.shape):
         return y
     if len(y.shape) == len(scores.shape):
         y = ops.squeeze(y, axis=-1)

@@ -71,6 +71,17 @@ def _samples(x):
     return None
 
 
+def check_not_ragged(x):
+    for array in keras.tree.flatten(x):
+        if None in (getattr(array, "shape", None) or ()):
+            raise ValueError(
+                "Ragged batches cannot be masked. Pad the samples to one "
+                "length first, such as with `keras.utils.pad_sequences`, and "
+                "tell what is padding, with `Embedding(mask_zero=True)` or a "
+                "`Masking` layer."
+            )
+
+
 def check_divergence(divergence):
     for each in keras.tree.flatten(divergence):
         if each is not None and not callable(each):

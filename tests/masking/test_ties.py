@@ -1,5 +1,7 @@
 """Ties: any of the equal features, at random; and what a warning says."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -130,6 +132,35 @@ def test_a_saliency_that_decides_nothing_is_a_warning(
     if eager:
         with pytest.warns(UserWarning, match=message):
             guided.train_on_batch(*data(model))
+    elif (network, keras.backend.backend()) != (dense, "jax"):
+        # There a look at what hardly ever ties would be one more compilation.
+        guided = compiled(model, masking(), fraction)
+        with pytest.warns(UserWarning, match=message):
+            guided.fit(*data(model), verbose=0)
+
+
+def test_the_first_fit_looks_and_changes_nothing():
+    """Neither weights nor random numbers; and once is enough."""
+
+    def trained(first):
+        keras.utils.set_random_seed(0)
+        model = mean_of_words()
+        guided = compiled(model, TokenMasking(seed=0))
+        x, y = data(model)
+        if not first:  # has been looked at
+            guided.fit(x, y, verbose=0, epochs=0)
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            guided.fit(x, y, verbose=0)
+        told = [w for w in found if "same saliency" in str(w.message)]
+        return len(told), model.get_weights()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (one, weights), (none, others) = trained(True), trained(False)
+    assert (one, none) == (1, 0)
+    for ours, other in zip(weights, others):
+        np.testing.assert_array_equal(ours, other)
 
 
 @pytest.mark.parametrize(

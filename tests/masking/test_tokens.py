@@ -273,6 +273,36 @@ class TestBadInput:
         guided(model, layer="two")
         guided(model, layer=model.get_layer("one"))
 
+    @pytest.mark.parametrize("told", ["at compile", "at the first batch"])
+    def test_a_layer_of_another_input(self, told):
+        """Both texts have one shape: gradients would be of the other."""
+        title = keras.Input((6,), dtype="int32", name="title")
+        body = keras.Input((6,), dtype="int32", name="body")
+        vectors = [
+            layers.Conv1D(2, 2)(layers.Embedding(9, 3, name=name)(ids))
+            for name, ids in (("of_title", title), ("of_body", body))
+        ]
+        outputs = layers.Flatten()(layers.Concatenate()(vectors))
+        outputs = layers.Dense(CLASSES)(outputs)
+        model = keras.Model({"title": title, "body": body}, outputs)
+        if told == "at the first batch":  # what a functional model tells
+
+            class Both(keras.Model):
+                def __init__(self):
+                    super().__init__()
+                    self.both = model
+
+                def call(self, x):
+                    return self.both(x)
+
+            model = Both()
+        rng = np.random.default_rng(0)
+        x = {k: rng.integers(1, 9, (8, 6)) for k in ("title", "body")}
+        y = np.arange(8) % CLASSES
+        guided(model, layer="of_title", inputs="title").fit(x, y, verbose=0)
+        with pytest.raises(ValueError, match="receives the input 'body'"):
+            guided(model, layer="of_body", inputs="title").fit(x, y, verbose=0)
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [

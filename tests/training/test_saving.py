@@ -112,6 +112,21 @@ def test_divergences_are_restored(images, divergence, tmp_path):
     restored.fit(*images, verbose=0)
 
 
+def test_files_of_plain_weights_say_who_loads_them(images, tmp_path):
+    path = tmp_path / "plain.weights.h5"
+    plain = network()
+    plain.save_weights(path)
+    guided = trained(images)
+    with pytest.raises(ValueError, match="variables") as error:
+        guided.load_weights(path)
+    assert "`guided.model.load_weights(...)`" in error.value.__notes__[0]
+    guided.model.load_weights(path)
+    x, _ = images
+    np.testing.assert_array_equal(
+        guided.predict(x, verbose=0), plain.predict(x, verbose=0)
+    )
+
+
 def test_weights_are_loaded_and_settings_kept(images, tmp_path):
     guided = trained(images, mask_fraction=0.3)
     guided.save_weights(tmp_path / "guided.weights.h5")
