@@ -6,6 +6,7 @@ import keras
 from keras import ops
 from keras.layers import Embedding
 
+from keras_sgt import backend
 from keras_sgt.introspection import embeddings
 from keras_sgt.introspection.logits import inner
 from keras_sgt.introspection.nests import leaf_paths
@@ -249,7 +250,7 @@ class TokenMasking(Masking):
                 ranked = -ops.abs(ranked)
         return ops.where(stays, float("inf"), ranked)
 
-    def call(self, inputs, saliency, mask_fraction, counted=None):
+    def call(self, inputs, saliency, mask_fraction, counted=None, batch=None):
         """Replaces the least salient tokens.
 
         Args:
@@ -257,10 +258,17 @@ class TokenMasking(Masking):
             saliency: what `saliency()` returned.
             mask_fraction: float in [0, 1], or a scalar tensor of it.
             counted: bool `(batch,)`, which texts are masked. Defaults to all.
+            batch: `keras_sgt.masking.Batch`, the whole batch, of which
+                `inputs` is a share.
 
         Returns:
             The masked inputs, a nest of the same structure.
+
+        Raises:
+            ValueError: for a share of a batch, of which the replacement takes
+                statistics.
         """
+        self._check_whole(inputs, batch)
         if counted is not None:
             saliency = ops.where(counted[:, None], saliency, float("inf"))
         flat = keras.tree.flatten(inputs)
@@ -272,6 +280,17 @@ class TokenMasking(Masking):
         tokens = self.replacement.call(ids, mask, saliency)
         flat[i] = ops.where(mask, ops.cast(tokens, ids.dtype), ids)
         return keras.tree.pack_sequence_as(inputs, flat)
+
+    def _check_whole(self, inputs, batch):
+        ids = keras.tree.flatten(inputs)[self.position(inputs)]
+        is_share = batch is not None or backend.replica_count() > 1
+        if is_share and self.replacement.spans_batch(ids):
+            raise ValueError(
+                f"{type(self.replacement).__name__} takes ids from the other "
+                "texts of the batch, and `TokenMasking` sees only a share of "
+                "them. Train with `batch_fraction=1` on one device, or take "
+                "another replacement, such as `RandomToken`."
+            )
 
     def check_saliency(self, inputs, saliency, mask_fraction):
         """Warns where tokens are masked at random, or not at all.

@@ -45,6 +45,21 @@ def divergence(model, replacement, batch_fraction, rounds, columns=False):
     return history.history["divergence"][0]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("replacement", ["uniform", "marginal"])
+def test_the_divergence_to_five_percent(replacement):
+    """Of some 5,000 masked rows, whatever the share."""
+    model = keras.Sequential(
+        [keras.Input((COLUMNS,)), layers.Dense(8, "tanh"), layers.Dense(2)]
+    )
+    whole = divergence(model, replacement, 1.0, 20 * ROWS)
+    for share in (1 / 4, 1 / 8, 1 / 16):
+        rounds = int(20 * ROWS / share)
+        mean = divergence(model, replacement, share, rounds)
+        print(f"{replacement}, a share of {share}: {mean / whole:.3f}")
+        assert mean == pytest.approx(whole, rel=0.05)
+
+
 @pytest.mark.parametrize("replacement", ["uniform", "marginal"])
 def test_the_divergence_does_not_depend_on_the_share(replacement):
     model = keras.Sequential(
@@ -205,3 +220,28 @@ def test_relevance_is_measured_from_the_mean_of_the_whole_batch():
     far = abs(x[:2] - x.mean(0))
     for row, distances in zip(gone, far):
         assert set(np.flatnonzero(row)) == set(np.argsort(-distances)[:2])
+
+
+def test_other_texts_of_the_batch_are_not_at_hand():
+    model = keras.Sequential(
+        [
+            keras.Input((6,), dtype="int32"),
+            layers.Embedding(9, 4),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+    masking = keras_sgt.masking.TokenMasking(
+        replacement=keras_sgt.masking.Marginal()
+    )
+    x = np.random.default_rng(0).integers(0, 9, (8, 6))
+    for share in (1.0, 0.5):
+        guided = keras_sgt.SaliencyGuidedModel(
+            model, batch_fraction=share, masking=masking
+        )
+        guided.compile("sgd", CROSSENTROPY)
+        if share == 1:
+            guided.fit(x, np.arange(8) % 2, verbose=0)
+            continue
+        with pytest.raises(ValueError, match="batch_fraction=1"):
+            guided.fit(x, np.arange(8) % 2, verbose=0)
