@@ -8,20 +8,25 @@ import inspect
 import typing
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_sgt import backend
 from keras_sgt.guidance import Batch, Guidance, Moved
-from keras_sgt.guidance.settings import Setting, lasting
+from keras_sgt.guidance.settings import Setting
 from keras_sgt.guidance.settings import weight as checked_weight
 from keras_sgt.introspection import layers as introspection
 from keras_sgt.introspection.logits import check_softmax, recorded_logits
 from keras_sgt.introspection.patching import replaced
 from keras_sgt.masking import Batch as WholeBatch
-from keras_sgt.masking import TokenMasking
 from keras_sgt.masking.gradients import Score
-from keras_sgt.training import heads, one_pass, progress, saliency_scores
+from keras_sgt.training import (
+    first_batch,
+    heads,
+    one_pass,
+    progress,
+    saliency_scores,
+)
+from keras_sgt.training.changing import ChangingNumbers
 from keras_sgt.training.settings import (
     check_batches,
     check_divergence,
@@ -50,7 +55,7 @@ def _of_keras(method):
         bound = signature.bind(self, *args, **kwargs)
         arguments = bound.arguments
         x = arguments.get("x")
-        self._check_labels(x, arguments.get("y"))
+        first_batch.check_labels(self.saliency_target, x, arguments.get("y"))
         backend.check_synchronised(self)
         if "callbacks" in signature.parameters:  # `fit`
             check_not_ragged(x)
@@ -105,15 +110,13 @@ class _Perturbed:
         return predict(self.inputs)
 
 
-_LOOKED_AT = 8  # samples, whose saliency shows whether it decides anything
-
 # A list of `_Perturbed` on its way from `train_step` to `compute_loss`. A
 # context variable, because replicas of one model step in threads of their own.
 _perturbed_batches = contextvars.ContextVar("perturbed_batches", default=())
 
 
 @keras.saving.register_keras_serializable(package="keras_sgt")
-class SaliencyGuidedModel(keras.Model):
+class SaliencyGuidedModel(ChangingNumbers, keras.Model):
     """Trains a model so that its gradients show what it relies on.
 
     In every training step the `mask_fraction` of the features with the lowest
@@ -317,7 +320,7 @@ class SaliencyGuidedModel(keras.Model):
         *state, data = args  # on JAX, the values of all variables come first
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         # Once, so that both passes are given the same tensors.
-        x, y = keras.tree.map_structure(_tensor, (x, y))
+        x, y = keras.tree.map_structure(first_batch.tensor, (x, y))
         self._build(x)
         data = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
         with self._shared_forward():
@@ -453,7 +456,7 @@ class SaliencyGuidedModel(keras.Model):
 
     def _batch_to_mask(self, x, y):
         """X and y as tensors, once their values have been looked at."""
-        x, y = keras.tree.map_structure(_tensor, (x, y))
+        x, y = keras.tree.map_structure(first_batch.tensor, (x, y))
         sizes = {a.shape[0] for a in keras.tree.flatten(x) if a is not None}
         if 0 in sizes:
             raise ValueError(
@@ -665,143 +668,9 @@ class SaliencyGuidedModel(keras.Model):
         return getattr(self, "output_names", None)
 
     @property
-    def kl_weight(self):
-        """The weight λ of the divergence."""
-        return self._kl_weight.number
-
-    @kl_weight.setter
-    def kl_weight(self, value):
-        value = checked_weight("kl_weight", value)
-        crosses_zero = (value == 0) != (self.kl_weight == 0)
-        if value > 0:
-            for term in self.guidance:
-                if term.weight > 0:
-                    self.check_needs(term)
-        self.sync()
-        self._kl_weight.assign(value, self._is_for_now)
-        if crosses_zero:
-            self.retrace()
-
-    @property
-    def mask_fraction(self):
-        """The share of each sample's features that is masked."""
-        return self._masking_terms()[0].mask_fraction
-
-    @mask_fraction.setter
-    def mask_fraction(self, value):
-        for term in self._masking_terms():
-            term.mask_fraction = value
-        self._begun = None
-
-    @property
-    def masking(self):
-        """What masks, of the first guidance that does; else `None`."""
-        maskings = [getattr(term, "masking", None) for term in self.guidance]
-        return next((m for m in maskings if m is not None), None)
-
-    def _masking_terms(self):
-        terms = [
-            term
-            for term in self.guidance
-            if getattr(term, "masking", None) is not None
-            and hasattr(term, "mask_fraction")
-        ]
-        if not terms:
-            raise ValueError(
-                "None of the guidances has a `mask_fraction`: "
-                f"{[term.name for term in self.guidance]}."
-            )
-        return terms
-
-    @contextlib.contextmanager
-    def for_now(self):
-        """A context for schedules: what is assigned in it does not last.
-
-        Numbers assigned in it hold for the steps that follow. Files, and
-        training that goes on later, have those that were assigned before.
-
-        Example: a step with little weight.
-
-        >>> import keras
-        >>> import keras_sgt
-        >>> network = keras.Sequential([keras.layers.Dense(2)])
-        >>> guided = keras_sgt.SaliencyGuidedModel(network, kl_weight=1.0)
-        >>> with guided.for_now():
-        ...     guided.kl_weight = 0.1
-        >>> guided.kl_weight
-        0.1
-        >>> with guided.lasting():
-        ...     print(guided.kl_weight)
-        1.0
-        """
-        self._is_for_now = True
-        try:
-            with contextlib.ExitStack() as stack:
-                for term in self.guidance:
-                    stack.enter_context(term.for_now())
-                yield
-        finally:
-            self._is_for_now = False
-
-    def lasting(self):
-        """A context in which numbers read as those that last: `for_now`."""
-        return lasting(self.settings())
-
-    def settle(self):
-        """Ends what was assigned `for_now`: what lasts is in force again."""
-        with self._retracing():
-            for setting in self.settings():
-                if setting.number != setting.lasting:
-                    setting.assign(setting.lasting)
-
-    @contextlib.contextmanager
-    def _retracing(self):
-        """A context after which another program runs, if one has to."""
-        self.sync()
-        before = self._active()
-        yield
-        if self._active() != before:
-            self.retrace()
-
-    def begin_epoch(self, epoch, schedule):
-        """Sets `mask_fraction` by a schedule, once an epoch.
-
-        An epoch that was stopped midway begins again from what it began from.
-
-        Args:
-            epoch: int, the epoch that begins.
-            schedule: callable `(epoch, mask_fraction) -> float`.
-        """
-        begun, before = self._begun or (None, None)
-        if begun != epoch:
-            before = self.mask_fraction
-        self.mask_fraction = schedule(epoch, before)
-        self._begun = (epoch, before)
-
-    def end_epoch(self):
-        """Tells that what `begin_epoch` began has ended."""
-        self._begun = None
-
-    def sync(self):
-        """Hands the variables their values, which JAX holds while it trains."""
-        introspection.sync(self)
-
-    def retrace(self):
-        """Traces the training step again: another program."""
-        if not self.compiled:
-            return
-        if self.train_function is not None:
-            self.make_train_function(force=True)
-
-    @property
     def variables(self):
         """State of the step: `weights`, seeds, and numbers that may change."""
         return [*super().variables, *(s.variable for s in self.settings())]
-
-    def settings(self):
-        """The numbers that may change between steps."""
-        of_terms = [s for term in self.guidance for s in term.settings()]
-        return [self._kl_weight, *of_terms]
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
@@ -870,50 +739,18 @@ class SaliencyGuidedModel(keras.Model):
         }
         return cls(**config)
 
-    def _check_labels(self, x, y):
-        """Arrays without labels; data sets bring theirs."""
-        arrays = all(hasattr(a, "shape") for a in keras.tree.flatten(x))
-        if y is None and arrays and self.saliency_target == "label":
-            raise ValueError(saliency_scores.NO_LABELS)
-
     def _check_first_batch(self, x, y, batch_size):
         """Of arrays: a step is traced, and cannot look at values."""
-        arrays = keras.tree.flatten((x, y))
-        sliced = all(
-            hasattr(a, "shape") and len(a.shape) and not hasattr(a, "iloc")
-            for a in arrays
-            if a is not None
-        )
-        if self._plan is None or not self._active() or not sliced:
+        first = first_batch.of_arrays(x, y)
+        if first is None or self._plan is None or not self._active():
             return
-        if not keras.tree.flatten(x):
-            return
-
-        def first(count):
-            return keras.tree.map_structure(
-                lambda a: None if a is None else _tensor(a[:count]), (x, y)
-            )
-
         self._check_inputs(first(batch_size or 32)[0])
-        if not self._has_looked and self._may_tie():
-            self.mask_on_batch(*first(_LOOKED_AT))
+        # With `run_eagerly` every step looks.
+        if not (self._has_looked or self.run_eagerly) and first_batch.may_tie(
+            self
+        ):
+            self.mask_on_batch(*first(first_batch.LOOKED_AT))
         self._has_looked = True
-
-    def _may_tie(self):
-        """Whether to look at what the first samples are ranked by.
-
-        Where that takes a compilation, only where ties are likely.
-        """
-        if self.run_eagerly:
-            return False  # every step looks
-        return (
-            backend.EAGER_IS_QUICK
-            or introspection.may_cut_gradients(self)
-            or any(
-                isinstance(getattr(term, "masking", None), TokenMasking)
-                for term in self.guidance
-            )
-        )
 
     def _check_model(self, model):
         if model is None:
@@ -967,23 +804,3 @@ def _constant(perturbed):
     return keras.tree.map_structure(
         lambda t: None if t is None else ops.stop_gradient(t), perturbed
     )
-
-
-def _tensor(x):
-    """A tensor as `fit` would make it: floats of NumPy become floatx."""
-    if x is None:
-        return None
-    if ops.is_tensor(x):
-        return ops.convert_to_tensor(x)  # on the device of the model
-    if not hasattr(x, "dtype"):
-        x = np.asarray(x)  # a number, a data frame
-    if x.dtype == object or getattr(x.dtype, "kind", "") in "US":
-        raise ValueError(
-            "Features and labels have to be numbers. Received: an array of "
-            f"dtype {x.dtype}. Turn strings into numbers where the data are "
-            "made, with `keras.layers.StringLookup` or `TextVectorization`, "
-            "or a preprocessor of KerasHub."
-        )
-    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
-        return ops.convert_to_tensor(x, dtype=keras.config.floatx())
-    return ops.convert_to_tensor(x)
