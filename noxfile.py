@@ -106,6 +106,10 @@ def run_tests(session, backend, *arguments, **options):
         "KERAS_BACKEND": backend,
         "OMP_NUM_THREADS": "1",
         "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        # What JAX has compiled once, in this run or an earlier one.
+        "JAX_COMPILATION_CACHE_DIR": str(session.cache_dir / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
     }
     pytest = ("pytest", *each_core, *arguments, *session.posargs)
     session.run(*pytest, env=env, **options)
