@@ -2,8 +2,11 @@
 
 Each backend has an environment that holds no other one, so that a stray import
 fails. By name only: `nox -s docs` (the site), `nox -s next` (the coming
-Keras) and `nox -s slow`.
+Keras), `nox -s slow`, and `nox -s wheel` (the package as it is uploaded).
 """
+
+import pathlib
+import shutil
 
 import nox
 
@@ -91,6 +94,27 @@ def slow(session, backend):
     install(session, backend, extras=EXTRAS[backend])
     none = 5  # of pytest, where no test is marked
     run_tests(session, backend, "-m", "slow", success_codes=[0, none])
+
+
+@nox.session
+@nox.parametrize("backend", list(EXTRAS))
+def wheel(session, backend):
+    """The package as it is uploaded: built, checked, tested."""
+    session.install("build", "check-wheel-contents", "mypy", "twine")
+    folder = pathlib.Path(session.create_tmp())
+    shutil.rmtree(folder)
+    session.run("python", "-m", "build", "--outdir", folder, ".")
+    [built] = folder.glob("*.whl")
+    session.run("twine", "check", "--strict", *folder.iterdir())
+    session.run("check-wheel-contents", built)
+    session.install(*PINNED[backend], f"{built}[test,{backend}]")
+    shutil.copytree("tests", folder / "tests")
+    shutil.copy("pyproject.toml", folder)
+    shutil.copy("examples/quickstart.py", folder)
+    with session.chdir(folder):  # away from the sources
+        untyped = "--ignore-missing-imports"  # Keras has no types
+        session.run("mypy", "quickstart.py", untyped)
+        run_tests(session, backend, *CORE)
 
 
 def install(session, backend, *packages, extras=None):
