@@ -140,7 +140,7 @@ def _sample(x, rng):
             "`fill='sample'` takes the values of another sample. Received: "
             "a single sample."
         )
-    # One cycle through all samples: nobody is given its own values.
+    # One cycle through all samples: none is filled with its own values.
     cycle = rng.permutation(len(x))
     partner = np.empty_like(cycle)
     partner[cycle] = np.roll(cycle, 1)

@@ -1,5 +1,7 @@
 """What a model loses when the features said to matter are removed."""
 
+import typing
+
 import numpy as np
 
 from keras_sgt import checks
@@ -420,31 +422,28 @@ def remove_and_retrain(
     levels = checks.fractions("levels", levels)
     repeats = checks.count("repeats", repeats)
     checks.choice("ranking", ranking, relevance.RANKINGS)
-    sets = []
-    for name, (x, y), attributions in (
-        ("train_attributions", train, train_attributions),
-        ("test_attributions", test, test_attributions),
-    ):
-        x, attributions = checks.attributions_of(x, attributions, name)
-        ranked = relevance.pooled(attributions, channel_axis, ranking)
-        level = relevance.level_of(ranked, levels)
-        values = fills.get(fill, x, seed)(slice(None))
-        sets.append((x, checks.labels("y", y, len(x)), values, level))
-    (x, y, *_), (x_test, y_test, *_) = sets
-    correct = np.empty((repeats, len(x_test), 1 + len(levels)))
-    for i in range(1 + len(levels)):
-        x_filled, x_test_filled = (
-            np.where(level < i, values, clean).astype(clean.dtype)
-            for clean, _, values, level in sets
+
+    def ranked(name, split, attributions):
+        x, attributions = checks.attributions_of(split[0], attributions, name)
+        relevances = relevance.pooled(attributions, channel_axis, ranking)
+        return _Ranked(
+            x,
+            checks.labels("y", split[1], len(x)),
+            fills.get(fill, x, seed)(slice(None)),
+            relevance.level_of(relevances, levels),
         )
+
+    train = ranked("train_attributions", train, train_attributions)
+    test = ranked("test_attributions", test, test_attributions)
+    correct = np.empty((repeats, len(test.x), 1 + len(levels)))
+    for i in range(1 + len(levels)):
+        x, x_test = train.without(i), test.without(i)
         for repeat in range(repeats):
             model = build_model()
-            model.fit(x_filled, y, batch_size=batch_size, **fit_options)
-            scores = prediction.scores(
-                model, x_test_filled, batch_size, from_logits
-            )
-            prediction.check_classes("test", y_test, scores)
-            correct[repeat, :, i] = scores.argmax(1) == y_test
+            model.fit(x, train.y, batch_size=batch_size, **fit_options)
+            scores = prediction.scores(model, x_test, batch_size, from_logits)
+            prediction.check_classes("test", test.y, scores)
+            correct[repeat, :, i] = scores.argmax(1) == test.y
     points = np.concatenate([[0], levels])
     areas = results.area(correct.mean(1), points)
     return results.Measure(
@@ -454,6 +453,21 @@ def remove_and_retrain(
         per_sample=results.area(correct.mean(0), points),
         spread=results.standard_error(areas),
     )
+
+
+class _Ranked(typing.NamedTuple):
+    """Samples, and at which level each of their features is removed."""
+
+    x: np.ndarray
+    y: np.ndarray
+    fills: np.ndarray
+    level: np.ndarray
+
+    def without(self, level):
+        """The samples with all filled that is removed below a level."""
+        return np.where(self.level < level, self.fills, self.x).astype(
+            self.x.dtype
+        )
 
 
 def _probability_curve(

@@ -1,14 +1,15 @@
 """Accuracy under attack."""
 
+import dataclasses
+import typing
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_sgt import backend, checks
 from keras_sgt.evaluation import prediction, results
-from keras_sgt.introspection.logits import (
-    recorded_logits,
-)
+from keras_sgt.introspection.logits import recorded_logits
 from keras_sgt.introspection.predicting import Predicting
 
 METHODS = ("fgsm", "pgd")
@@ -95,24 +96,18 @@ def adversarial_accuracy(
         # would be 0: the attack would do nothing.
         prediction.distributions("the model's outputs", scores)
     prediction.check_classes("y", y, scores)
-    gradient = _LossGradient(model, from_logits)
-    rng = np.random.default_rng(seed)
-
+    attack = _Attack(
+        _LossGradient(model, from_logits),
+        (low, high),
+        steps,
+        step_size,
+        np.random.default_rng(seed) if method == "pgd" else None,
+        batch_size,
+    )
     correct = np.empty((len(x), 1 + len(radii)))
     correct[:, 0] = scores.argmax(1) == y
     for i, radius in enumerate(radii):
-        attacked, size = x, radius
-        if method == "pgd":
-            start = rng.uniform(-radius, radius, x.shape)
-            attacked = np.clip(x + start, low, high).astype(x.dtype)
-            size = 2.5 * radius / steps if step_size is None else step_size
-        for _ in range(steps):
-            found = gradient.predict(
-                [attacked, y.astype("int32")], batch_size, verbose=0
-            )
-            attacked = attacked + size * np.sign(found)
-            attacked = np.clip(attacked, x - radius, x + radius)
-            attacked = np.clip(attacked, low, high).astype(x.dtype)
+        attacked = attack(x, y, radius)
         scores = prediction.scores(model, attacked, batch_size, from_logits)
         correct[:, i + 1] = (scores.argmax(1) == y) & (correct[:, 0] == 1)
     return results.of_samples(
@@ -120,6 +115,44 @@ def adversarial_accuracy(
         curve=correct.mean(0),
         levels=np.concatenate([[0], radii]),
     )
+
+
+@dataclasses.dataclass
+class _Attack:
+    """Steps up the sign of the gradient, within a cube around the input.
+
+    Args:
+        gradient: `_LossGradient`.
+        bounds: the range of valid inputs.
+        steps: int.
+        step_size: float; `None` for one that can leave the cube.
+        rng: what the start is drawn from; `None` to start at the input.
+        batch_size: int.
+    """
+
+    gradient: typing.Any
+    bounds: tuple
+    steps: int
+    step_size: float | None
+    rng: typing.Any
+    batch_size: int
+
+    def __call__(self, x, y, radius):
+        attacked, size = x, radius
+        if self.rng is not None:
+            start = self.rng.uniform(-radius, radius, x.shape)
+            attacked = np.clip(x + start, *self.bounds).astype(x.dtype)
+            size = self.step_size
+            if size is None:
+                size = 2.5 * radius / self.steps
+        for _ in range(self.steps):
+            direction = self.gradient.predict(
+                [attacked, y.astype("int32")], self.batch_size, verbose=0
+            )
+            attacked = attacked + size * np.sign(direction)
+            attacked = np.clip(attacked, x - radius, x + radius)
+            attacked = np.clip(attacked, *self.bounds).astype(x.dtype)
+        return attacked
 
 
 class _LossGradient(Predicting):

@@ -30,6 +30,12 @@ def add_to(commands):
             "--train train.npz --validation valid.npz --out search.html"
         ),
     )
+    _add_files(parser)
+    _add_settings(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_files(parser):
     parser.add_argument(
         "build_model",
         metavar="MODULE:FUNCTION",
@@ -51,6 +57,9 @@ def add_to(commands):
     parser.add_argument(
         "--model", metavar="BEST.keras", help="where to save the best model"
     )
+
+
+def _add_settings(parser):
     parser.add_argument(
         "--candidates",
         nargs="+",
@@ -75,7 +84,6 @@ def add_to(commands):
         help="a database that several processes share, sqlite:///search.db",
     )
     parser.add_argument("--name", help="of the search in the storage")
-    parser.set_defaults(run=run)
 
 
 def run(options):

@@ -32,6 +32,7 @@ from keras_sgt.training.settings import (
     check_divergence,
     check_not_ragged,
     check_saliency_target,
+    check_seed,
     check_stateless,
     checked_flag,
     checked_stride,
@@ -234,19 +235,11 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
         if "inputs" in kwargs or "outputs" in kwargs:
             model = functional(model, kwargs)
         self._check_model(model)
-        if model is not None:
-            warn_of_own_training(model)
         check_divergence(divergence)
         check_saliency_target(saliency_target)
-        is_named = masking is None or isinstance(masking, str)
-        if not is_named and seed is not None:
-            raise ValueError(
-                "`seed` is for a masking given by its name, or none; a masking "
-                "has its own: "
-                "`FeatureMasking(seed=...)`. Received both `masking` and "
-                f"seed={seed}"
-            )
+        check_seed(masking, seed)
         if model is not None:
+            warn_of_own_training(model)
             kwargs.setdefault("dtype", model.dtype_policy)
         terms = guidances(guidance, mask_fraction, masking, seed)
         super().__init__(name=name, **kwargs)

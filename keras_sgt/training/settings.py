@@ -101,6 +101,16 @@ def check_saliency_target(target):
         )
 
 
+def check_seed(masking, seed):
+    is_named = masking is None or isinstance(masking, str)
+    if not is_named and seed is not None:
+        raise ValueError(
+            "`seed` is for a masking given by its name, or none; a masking "
+            "has its own: `FeatureMasking(seed=...)`. Received both `masking` "
+            f"and seed={seed}"
+        )
+
+
 def check_stateless(model):
     stateful = [
         layer.name
