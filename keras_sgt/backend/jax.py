@@ -40,8 +40,20 @@ def replica_count():
     return 1  # one program over all devices
 
 
+def replica():
+    return 0
+
+
+def in_step():
+    return contextlib.nullcontext()
+
+
+def shares_step():
+    return False  # one program sees all devices
+
+
 def gathered(tensor):
-    return tensor  # one program sees all devices
+    return tensor
 
 
 def shared_forward(model):
@@ -94,20 +106,21 @@ def restored(variables):
         variable.assign(value)
 
 
-def check_batches(samples, batch_size):
+def check_batches(parts):
     distribution = keras.distribution.distribution()
     name = getattr(distribution, "batch_dim_name", None)
     if name is None or jax.process_count() > 1:  # each has its own data
         return
     mesh = distribution.device_mesh
     devices = mesh.shape[mesh.axis_names.index(name)]
-    last = samples % batch_size
-    if last % devices or (samples >= batch_size and batch_size % devices):
-        raise ValueError(
-            f"{devices} devices cannot share the batches equally. Received: "
-            f"{samples} samples with batch_size={batch_size}, of which the "
-            f"last batch has {last or batch_size}. {UNEVEN}"
-        )
+    for samples, batch_size in parts:
+        last = samples % batch_size
+        if last % devices or (samples >= batch_size and batch_size % devices):
+            raise ValueError(
+                f"{devices} devices cannot share the batches equally. "
+                f"Received: {samples} samples with batch_size={batch_size}, of "
+                f"which the last batch has {last or batch_size}. {UNEVEN}"
+            )
 
 
 def check_synchronised(model):

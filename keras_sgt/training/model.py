@@ -60,7 +60,7 @@ def _of_keras(method):
         weighted = arguments.get("class_weight") is not None
         if weighted != self._class_weighted:
             self._class_weighted = weighted
-            self.train_function = None  # another program
+            self._change_program()
         return method(*bound.args, **bound.kwargs)
 
     return train
@@ -98,6 +98,19 @@ class _Perturbed:
             with self.inputs.applied():
                 return predict(self.inputs.inputs)
         return predict(self.inputs)
+
+
+@dataclasses.dataclass
+class _Programs:
+    """Train functions beside the one in use, so that none is traced twice.
+
+    Args:
+        kind: what the one in use was made for.
+        others: dict of train functions by what they were made for.
+    """
+
+    kind: tuple = ()
+    others: dict = dataclasses.field(default_factory=dict)
 
 
 # A list of `_Perturbed` on its way from `train_step` to `compute_loss`. A
@@ -259,6 +272,7 @@ class SaliencyGuidedModel(keras.Model):
         # The two things that differ from step to step.
         self._class_weighted = False  # whether `fit` was given class weights
         self._guides = True  # whether the step under way is a guided one
+        self._programs = _Programs()
         self._step = 0  # where every n-th is guided, how many there were
         self._begun = None  # what a schedule changed in the epoch under way
         self._mask_function = None
@@ -312,7 +326,7 @@ class SaliencyGuidedModel(keras.Model):
         x, y = keras.tree.map_structure(_tensor, (x, y))
         self._build(x)
         data = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
-        with self._shared_forward():
+        with backend.in_step(), self._shared_forward():
             batches, state = self._perturb(terms, x, y, sample_weight, state)
             token = _perturbed_batches.set(batches)
             try:
@@ -329,6 +343,9 @@ class SaliencyGuidedModel(keras.Model):
     def make_train_function(self, force=False):
         if self.train_function is not None and not force:
             return
+        if force:
+            self._programs.others.clear()
+        self._programs.kind = self._wanted()
         step_stride = self._plan.step_stride
         alternates = step_stride > 1 and bool(self._active())
         programs = []  # the guided one, and the plain one where there are both
@@ -349,6 +366,18 @@ class SaliencyGuidedModel(keras.Model):
             return outcome
 
         self.train_function = train if alternates else programs[0]
+
+    def _wanted(self):
+        """What a program depends on that may change between steps."""
+        return self._class_weighted, *(term.name for term in self._active())
+
+    def _change_program(self):
+        """Takes the train function of the kind that is wanted, if known."""
+        programs = self._programs
+        if self.train_function is not None:
+            programs.others[programs.kind] = self.train_function
+        programs.kind = self._wanted()
+        self.train_function = programs.others.pop(programs.kind, None)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -601,6 +630,7 @@ class SaliencyGuidedModel(keras.Model):
         described = self._heads_of(*losses, self._active())
         super().compile(optimizer, loss, *args, **kwargs)
         self._mask_function = None
+        self._programs.others.clear()
         self._step = 0
         self._plan = _Plan(
             heads=described,
@@ -762,11 +792,10 @@ class SaliencyGuidedModel(keras.Model):
         introspection.sync(self)
 
     def retrace(self):
-        """Traces the training step again: another program."""
-        if not self.compiled:
-            return
-        if self.train_function is not None:
-            self.make_train_function(force=True)
+        """Takes another program of the training step, traced if it is new."""
+        if self.compiled and self.train_function is not None:
+            self._change_program()
+            self.make_train_function()
 
     @property
     def variables(self):

@@ -24,7 +24,7 @@ class Began(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         print("began", flush=True)
 
-def train(folder, save_freq, seed, epochs=40):
+def train(folder, save_freq, seed, epochs):
     keras.utils.set_random_seed(seed)
     network = keras.Sequential(
         [keras.Input((9,)), keras.layers.Dense(3, activation="softmax")]
@@ -43,7 +43,7 @@ def train(folder, save_freq, seed, epochs=40):
         callbacks=[
             Began(),
             keras_sgt.callbacks.KLWeightWarmup(30, start=0.1),
-            keras_sgt.callbacks.MaskFractionSchedule(lambda _, f: 0.99 * f),
+            keras_sgt.callbacks.MaskFractionSchedule(lambda _, f: 0.999 * f),
             # A kill between its removal and the script's end loses all.
             keras_sgt.callbacks.BackupAndRestore(
                 folder, save_freq, delete_checkpoint=False
@@ -53,15 +53,16 @@ def train(folder, save_freq, seed, epochs=40):
     return np.concatenate([w.ravel() for w in guided.get_weights()])
 
 if __name__ == "__main__":
-    folder, save_freq, seed, path = sys.argv[1:]
+    folder, save_freq, seed, epochs, path = sys.argv[1:]
     save_freq = save_freq if save_freq == "epoch" else int(save_freq)
-    np.save(path, train(folder, save_freq, int(seed)))
+    np.save(path, train(folder, save_freq, int(seed), int(epochs)))
 """
 
 
-def start(folder, save_freq, seed):
+def start(folder, save_freq, seed, epochs):
     """A process that trains, once there is a backup to go on from."""
-    arguments = [folder / "backup", save_freq, seed, folder / "weights.npy"]
+    arguments = [folder / "backup", save_freq, seed, epochs]
+    arguments.append(folder / "weights.npy")
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", SCRIPT, *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -75,33 +76,41 @@ def start(folder, save_freq, seed):
     return process
 
 
-def killed_and_restarted(folder, save_freq, kills):
-    moments = random.Random(kills)
+def killed_and_restarted(folder, save_freq, kills, epochs):
+    """The weights at the end, and how many kills left half a backup."""
+    moments, writing, amid = random.Random(kills), folder / "backup/writing", 0
     for seed in range(kills):
-        process = start(folder, save_freq, seed)
-        time.sleep(moments.uniform(0, 1))
+        process = start(folder, save_freq, seed, epochs)
+        time.sleep(moments.uniform(0, 0.3))
+        # Every second one while a backup is being written.
+        while seed % 2 and process.poll() is None and not writing.exists():
+            pass
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        if process.returncode == 0:  # it was done already
-            break
-    else:
-        assert start(folder, save_freq, kills).wait() == 0
-    return np.load(folder / "weights.npy")
+        assert process.returncode == -signal.SIGKILL, "trained too few epochs"
+        amid += writing.exists()
+    assert start(folder, save_freq, kills, epochs).wait() == 0
+    return np.load(folder / "weights.npy"), amid
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_training_ends_as_if_it_had_not_been(kills, tmp_path):
+FEW_AND_MANY = [(2, 100), pytest.param(20, 1500, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize(("kills", "epochs"), FEW_AND_MANY)
+def test_killed_training_ends_as_if_it_had_not_been(kills, epochs, tmp_path):
     script = {"__name__": "script"}
     exec(SCRIPT, script)
-    expected = script["train"](tmp_path / "another", "epoch", 0)
-    found = killed_and_restarted(tmp_path, "epoch", kills)
+    expected = script["train"](tmp_path / "another", "epoch", 0, epochs)
+    found, amid = killed_and_restarted(tmp_path, "epoch", kills, epochs)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert amid or kills < 20
 
 
 @pytest.mark.slow
 def test_no_restart_is_refused_where_steps_are_saved(tmp_path):
-    found = killed_and_restarted(tmp_path, 2, 20)
+    found, amid = killed_and_restarted(tmp_path, 2, 20, 1000)
     assert np.isfinite(found).all()
+    assert amid
 
 
 def model():
