@@ -55,7 +55,9 @@ def gathered(tensor):
         return tensor
     if tensor.dtype == tf.bool:
         return tf.cast(gathered(tf.cast(tensor, tf.int32)), tf.bool)
-    return tf.distribute.get_replica_context().all_gather(tensor, axis=0)
+    context = tf.distribute.get_replica_context()
+    rows = context.all_gather(tensor, axis=0)
+    return tf.ensure_shape(rows, [None, *tensor.shape[1:]])  # it forgets
 
 
 def shared_forward(model):
