@@ -22,9 +22,10 @@ from keras import layers
 
 import keras_sgt
 
-ROOT = pathlib.Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "examples" / "studies"))
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(
+    0, str(pathlib.Path(__file__).parents[1] / "examples" / "studies")
+)
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tests"))
 import golden
 import networks
 

@@ -10,6 +10,7 @@ docs/results/engines.csv, and writes the table in docs/distribution.md. With
 
 import argparse
 import csv
+import functools
 import os
 import pathlib
 import platform
@@ -42,6 +43,13 @@ ENGINES = {
     "torch": {"2 processes": (1, 2)},
 }
 ALONE = "one device"
+CASES = ("dense", "shares", "guidances", "normalised", "recurrent")
+KINDS = {
+    "weights": "weights",
+    "evaluate": "`evaluate`",
+    "maps": "SmoothGrad, seeded",
+    "comparison": "`compare`",
+}
 
 
 # What one process does.
@@ -133,16 +141,17 @@ def of_process(array, rank, count):
     return batches[:, rank].reshape(-1, *array.shape[1:])
 
 
-def trained(parts, rank=0, processes=1, before_fit=lambda guided: None):
-    """The weights of all cases, and the maps of the first."""
+def trained(only, parts=1, rank=0, processes=1, prepare=lambda guided: None):
+    """The weights of the cases, and what the first one's model explains."""
     import keras
 
     keras.utils.set_random_seed(0)
     found = {}
     x, y = (of_process(array, rank, processes) for array in data())
-    for name, case in cases(parts).items():
-        guided = build(*case)
-        before_fit(guided)
+    networks = cases(parts)
+    for name in only:
+        guided = build(*networks[name])
+        prepare(guided)
         history = guided.fit(
             x,
             y,
@@ -155,32 +164,42 @@ def trained(parts, rank=0, processes=1, before_fit=lambda guided: None):
         for i, weight in enumerate(guided.trainable_weights):
             value = keras.ops.convert_to_numpy(weight)
             found[f"weights/{name}/{i}"] = value
-        if name == "dense":
+        if name == only[0]:
             found.update(explained(guided))
     return found
 
 
 def explained(guided):
-    """Maps with random numbers, and a comparison; or that it is refused."""
+    """`evaluate`, maps with random numbers and a comparison.
+
+    Or "refused", where an error says what to do instead.
+    """
     import keras_sgt
 
     x, y = (array[: BATCH + BATCH // 2] for array in data())
-    try:
-        smooth = keras_sgt.attribution.SmoothGrad(guided, nt_samples=4, seed=1)
-        maps = {"maps": smooth(x, y)}
-    except (RuntimeError, ValueError) as error:
-        print(f"refused: {error}", file=sys.stderr)
-        maps = {"maps": np.array("refused")}
-    try:
+
+    def maps():
+        method = keras_sgt.attribution.SmoothGrad(guided, nt_samples=4, seed=1)
+        return method(x, y)
+
+    def comparison():
         result = keras_sgt.compare({"one": guided}, x, y, verbose=0)
-        values = [row["value"] for row in result.rows]
-        return {**maps, "comparison": np.array(values)}
-    except (RuntimeError, ValueError) as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return {**maps, "comparison": np.array("refused")}
+        return [row["value"] for row in result.rows]
+
+    found = {"evaluate": np.array(guided.evaluate(x, y, verbose=0))}
+    for compute in (maps, comparison):
+        try:
+            value = compute()
+        except (RuntimeError, ValueError) as error:
+            advice = "".join(getattr(error, "__notes__", ()))
+            if "load_model" not in advice:
+                raise
+            value = "refused"
+        found[compute.__name__] = np.array(value)
+    return found
 
 
-def on_jax(engine, rank, meeting):
+def on_jax(only, engine, rank, meeting):
     import jax
     import keras
 
@@ -198,10 +217,10 @@ def on_jax(engine, rank, meeting):
         # Each process brings its own part of the data.
         chosen = distribution.DataParallel(auto_shard_dataset=False)
     distribution.set_distribution(chosen)
-    return trained(1, rank, jax.process_count())
+    return trained(only, rank=rank, processes=jax.process_count())
 
 
-def on_tensorflow(engine, rank, meeting):
+def on_tensorflow(only, engine, rank, meeting):
     import tensorflow as tf
 
     count = ENGINES["tensorflow"][engine][0]
@@ -211,10 +230,10 @@ def on_tensorflow(engine, rank, meeting):
     )
     devices = [f"CPU:{i}" for i in range(count)]
     with tf.distribute.MirroredStrategy(devices).scope():
-        return trained(1)
+        return trained(only)
 
 
-def on_torch(engine, rank, meeting):
+def on_torch(only, engine, rank, meeting):
     import torch
 
     import keras_sgt
@@ -222,18 +241,19 @@ def on_torch(engine, rank, meeting):
     torch.distributed.init_process_group(
         "gloo", init_method=f"tcp://{meeting}", rank=rank, world_size=2
     )
-    return trained(1, rank, 2, keras_sgt.distribute)
+    return trained(only, 1, rank, 2, keras_sgt.distribute)
 
 
-def work(engine, rank, meeting, path, parts):
+def work(engine, rank, meeting, path, parts, *only):
     """One process of an engine; `parts` for one device in its place."""
     import keras
 
     if engine == ALONE:
-        found = trained(int(parts))
+        found = trained(only, int(parts))
     else:
         on = {"jax": on_jax, "tensorflow": on_tensorflow, "torch": on_torch}
-        found = on[keras.backend.backend()](engine, int(rank), meeting)
+        on = on[keras.backend.backend()]
+        found = on(only, engine, int(rank), meeting)
     found["versions"] = np.array([keras.__version__, framework().__version__])
     np.savez(path, **found)
 
@@ -247,7 +267,8 @@ def framework():
 # What all processes found.
 
 
-def run(engine, processes=1, parts=1):
+@functools.cache
+def run(only, engine, processes=1, parts=1):
     """What each process found, dicts of arrays."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -263,7 +284,7 @@ def run(engine, processes=1, parts=1):
             subprocess.Popen(
                 [
                     *(sys.executable, __file__, "--work"),
-                    *(engine, str(rank), meeting, path, str(parts)),
+                    *(engine, str(rank), meeting, path, str(parts), *only),
                 ],
                 env=environment,
                 stderr=subprocess.PIPE,
@@ -278,12 +299,12 @@ def run(engine, processes=1, parts=1):
         return [dict(np.load(path)) for path in paths]
 
 
-def measured(backend, engine):
+def measured(backend, engine, only=CASES):
     """The line of an engine: its greatest differences from one device."""
     devices, processes = ENGINES[backend][engine]
     parts = 1 if backend == "jax" else devices * processes
-    [alone] = run(ALONE, parts=parts)
-    found = run(engine, processes)
+    [alone] = run(only, ALONE, parts=parts)
+    found = run(only, engine, processes)
     line = {
         "backend": backend,
         "engine": engine,
@@ -291,7 +312,7 @@ def measured(backend, engine):
         "backend_version": str(alone["versions"][1]),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, CPU",
     }
-    for kind in ("weights", "maps", "comparison"):
+    for kind in KINDS:
         keys = [key for key in alone if key.split("/")[0] == kind]
         pairs = [(alone[key], one[key]) for one in found for key in keys]
         line[kind] = difference(pairs)
@@ -327,12 +348,12 @@ def page():
     """docs/distribution.md with the table of all lines."""
     from runs import table
 
-    head = ["", "Keras", "weights", "SmoothGrad, seeded", "`compare`"]
+    head = ["", "Keras", *KINDS.values()]
     rows = [
         [
             f"{line['backend']} {line['backend_version']}, {line['engine']}",
             line["keras"],
-            *(cell(line[k]) for k in ("weights", "maps", "comparison")),
+            *(cell(line[kind]) for kind in KINDS),
         ]
         for line in lines()
     ]

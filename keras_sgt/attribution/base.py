@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_sgt import checks
+from keras_sgt import backend, checks
 from keras_sgt.attribution import baselines as baseline_values
 from keras_sgt.attribution import explained_inputs
 from keras_sgt.attribution import inputs as model_inputs
@@ -187,7 +187,8 @@ class Attribution:
         batch.update(places(samples, batch_size))
         copies = rows // batch_size  # of each sample, where a batch is small
         step = self._step(flat, shared, function, copies)
-        results = step.predict(batch, batch_size, verbose)
+        with backend.advised():
+            results = step.predict(batch, batch_size, verbose)
         if self.checks_results:
             self.check_results(results)
         maps = restored(self._packed(nest, flat, results["attributions"]))

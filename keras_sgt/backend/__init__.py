@@ -19,6 +19,7 @@ Every module of this package offers the same names:
   compute once what is the same in both.
 - `restored(variables)`: a context that leaves variables as they were; what is
   computed in it can still be differentiated.
+- `advised()`: a context that adds what to do to errors of several devices.
 - `compiled(function)`: the function as one program, where its operations would
   be compiled one by one.
 - `check_batches(parts)`: raises for batches of arrays that the devices or
@@ -45,6 +46,7 @@ match keras.backend.backend():
             f"'torch'. Received: {other!r}"
         )
 
+advised = _backend.advised
 check_batches = _backend.check_batches
 check_synchronised = _backend.check_synchronised
 compiled = _backend.compiled

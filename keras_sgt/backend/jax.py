@@ -17,6 +17,16 @@ UNEVEN = (
     "n devices, `.batch(size, drop_remainder=True)` for a `tf.data.Dataset`, "
     "`drop_last=True` for a `DataLoader`."
 )
+ELSEWHERE = (
+    "Keras's `predict` cannot collect what the processes of JAX have computed, "
+    "and attribution and `compare` go through it. Save the model, and load it "
+    "in a process by itself: `keras.models.load_model(path)`."
+)
+# What errors say, whose words depend on the version.
+ADVICE = {
+    "divisible|evenly divide": UNEVEN,
+    "non-addressable|not fully addressable": ELSEWHERE,
+}
 
 
 def input_gradients(function, inputs):
@@ -74,9 +84,7 @@ def keep_state(model, train_function):
         except StopIteration:
             raise
         except BaseException as error:  # KeyboardInterrupt too
-            # A batch of a data set; the words depend on the version.
-            if re.search("divisible|evenly divide", str(error)):
-                error.add_note(UNEVEN)
+            _advise(error)
             groups = (
                 model.trainable_variables,
                 model.non_trainable_variables,
@@ -90,6 +98,22 @@ def keep_state(model, train_function):
             raise
 
     return step
+
+
+@contextlib.contextmanager
+def advised():
+    try:
+        yield
+    except Exception as error:
+        _advise(error)
+        raise
+
+
+def _advise(error):
+    for words, advice in ADVICE.items():
+        known = advice in getattr(error, "__notes__", ())
+        if re.search(words, str(error)) and not known:
+            error.add_note(advice)
 
 
 def compiled(function):

@@ -68,6 +68,10 @@ def keep_state(model, train_function):
     return train_function  # the variables hold their values at all times
 
 
+def advised():
+    return contextlib.nullcontext()
+
+
 def compiled(function):
     return function
 
