@@ -51,14 +51,18 @@ import keras
 import keras_sgt
 from keras import layers
 
-keras.utils.set_random_seed(0)
-model = keras.Sequential([keras.Input((8,)), layers.Dense(3)])
-guided = keras_sgt.SaliencyGuidedModel(model)
-loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-guided.compile(keras.optimizers.SGD(0.5), loss)
+def build():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(3)])
+    guided = keras_sgt.SaliencyGuidedModel(model)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    guided.compile(keras.optimizers.SGD(0.5), loss)
+    return guided
+
 x, y = np.ones((16, 8), "float32"), np.zeros(16, "int32")
 x[:, 4:] = 2
-masking = keras_sgt.masking.FeatureMasking("random", seed=1)
+def random_masking():
+    return keras_sgt.masking.FeatureMasking("random", seed=1)
 """
 
 SCRIPTS = {
@@ -77,16 +81,17 @@ def mask(masking):
     return strategy.run(masked, args=(tf.constant(x),))
 
 # Replicas draw numbers of their own, the first those of one device.
-alone = masking(x, saliency=[None], mask_fraction=0.5)
+alone = random_masking()(x, saliency=[None], mask_fraction=0.5)
 with strategy.scope():
-    masking = keras_sgt.masking.FeatureMasking("random", seed=1)
-    one, other = strategy.experimental_local_results(mask(masking))
+    masked = mask(random_masking())
+    one, other = strategy.experimental_local_results(masked)
 np.testing.assert_allclose(one, alone)
 assert (((one != x) != (other != x)).numpy().any(1)).sum() > 8
 values = {*one.numpy()[one != x]} & {*other.numpy()[other != x]}
 assert not values
 
 # A replica that a small batch leaves without samples.
+guided = build()
 maps = keras_sgt.attribution.SmoothGrad(guided, seed=1)(x[:1])
 with strategy.scope():
     method = keras_sgt.attribution.SmoothGrad(guided, seed=1)
@@ -96,9 +101,7 @@ with strategy.scope():
 import jax
 assert len(jax.devices()) == 2
 keras.distribution.set_distribution(keras.distribution.DataParallel())
-model = keras.Sequential([keras.Input((8,)), layers.Dense(3)])
-guided = keras_sgt.SaliencyGuidedModel(model)
-guided.compile(keras.optimizers.SGD(0.5), loss)
+guided = build()
 
 def refused(function, *args, **options):
     try:
@@ -112,7 +115,7 @@ for samples, size in ((13, 8), (14, 7)):
     words = refused(guided.fit, x[:samples], y[:samples], batch_size=size)
     assert "2 devices" in words and "batch_size" in words
 assert int(guided.optimizer.iterations) == 0  # not one step was taken
-words = refused(guided.fit, iter([(x[:7], y[:7])]))
+words = refused(guided.fit, (batch for batch in [(x[:7], y[:7])]))
 assert "drop_remainder" in words
 method = keras_sgt.attribution.Gradient(guided)
 assert "batch_size" in refused(method, x[:3])
@@ -131,13 +134,14 @@ def of_both(array):
     torch.distributed.all_gather_object(found, np.asarray(array))
     return found
 
+guided = build()
 try:
     if not hasattr(guided, "ddp_model"):  # Keras synchronises
         guided.fit(x, y, verbose=0)
         raise AssertionError("has to raise")
 except RuntimeError as error:
     assert "keras_sgt.distribute(model)" in str(error)
-model.set_weights([w + rank for w in model.get_weights()])
+guided.set_weights([w + rank for w in guided.get_weights()])
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     keras_sgt.distribute(guided)
@@ -149,10 +153,10 @@ try:
 except ValueError as error:
     assert "as many samples" in str(error)
 guided.fit(x, y, batch_size=4, verbose=0)
-one, other = of_both(model.get_weights()[0])
+one, other = of_both(guided.get_weights()[0])
 np.testing.assert_array_equal(one, other)
 # Processes draw numbers of their own.
-masked = masking(x, saliency=[None], mask_fraction=0.5)
+masked = random_masking()(x, saliency=[None], mask_fraction=0.5)
 one, other = of_both(masked)
 assert not {*one[one != x]} & {*other[other != x]}
 """,
