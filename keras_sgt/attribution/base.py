@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_sgt import checks
+from keras_sgt import backend, checks
 from keras_sgt.attribution import baselines as baseline_values
 from keras_sgt.attribution import explained_inputs
 from keras_sgt.attribution import inputs as model_inputs
@@ -14,6 +14,8 @@ from keras_sgt.attribution.explained_model import Explained
 from keras_sgt.attribution.passes import (
     Step,
     like_features,
+    place,
+    places,
     sum_of_terms,
     sum_over_features,
 )
@@ -176,16 +178,17 @@ class Attribution:
         samples = len(flat[0])
         self.prepare(nest, flat)
         batch = {f"input_{i}": _for_keras(a) for i, a in enumerate(flat)}
-        batch["number"] = np.arange(samples, dtype="int32")
         function = target if callable(target) else None
         if target is not None and function is None:
             batch["target"] = _targets(target, samples, self.explained.classes)
         shared, by_sample = self._resolved_baselines(nest, flat)
         batch.update({f"baseline_{i}": a for i, a in by_sample.items()})
         batch_size = min(rows, samples)
+        batch.update(places(samples, batch_size))
         copies = rows // batch_size  # of each sample, where a batch is small
         step = self._step(flat, shared, function, copies)
-        results = step.predict(batch, batch_size, verbose)
+        with backend.advised():
+            results = step.predict(batch, batch_size, verbose)
         if self.checks_results:
             self.check_results(results)
         maps = restored(self._packed(nest, flat, results["attributions"]))
@@ -339,8 +342,10 @@ class Attribution:
                 i: batch.get(f"baseline_{i}") for i in explained.positions
             }
             baselines = explained.features({**values, **shared})
-        seed = batch["number"][0]
-        return Rows(inputs, features, baselines, target, seed, copies)
+        seed, part = place(batch)
+        return Rows(
+            inputs, features, baselines, target, seed, copies, part=part
+        )
 
     def _packed(self, x, flat, attributions):
         maps = [np.zeros(a.shape, "float32") for a in flat]

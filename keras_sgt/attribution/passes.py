@@ -3,8 +3,10 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
+from keras_sgt import backend
 from keras_sgt.attribution.rows import Rows
 from keras_sgt.introspection.predicting import Predicting
 
@@ -38,6 +40,30 @@ class Step(Predicting):
     def hold(self, shared):
         for variable, value in zip(self.values, shared.values(), strict=True):
             variable.assign(value)
+
+
+def places(samples, batch_size):
+    """Where each sample is, for `place`.
+
+    Returns:
+        dict of int32 `(samples,)`: the sample's number, that of the first in
+        its batch, and how many are in that.
+    """
+    number = np.arange(samples, dtype="int32")
+    first = number // batch_size * batch_size
+    together = np.minimum(batch_size, samples - first)
+    return {"number": number, "first": first, "together": together}
+
+
+def place(batch):
+    """The seed of a batch, and the `part` of `Rows` that a replica has."""
+    # Sums, because a replica may have no samples of a small batch.
+    number, first, together = (
+        ops.sum(batch[name][:1]) for name in ("number", "first", "together")
+    )
+    if backend.replica_count() == 1:
+        return first, None
+    return first, (number - first, together)
 
 
 def sum_of_terms(term, count, rows, zeros, repeats_baselines):
@@ -91,6 +117,7 @@ def _repeated(rows, copies, repeats_baselines):
         seed=rows.seed,
         copies=1,
         context=[repeat(t) for t in rows.context],
+        part=rows.part and tuple(copies * number for number in rows.part),
     )
 
 

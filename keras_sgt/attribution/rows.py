@@ -17,6 +17,8 @@ class Rows(typing.NamedTuple):
         seed: int tensor, another for each pass.
         copies: int, how many rows `Attribution.total` may make of one.
         context: tensors `(rows, ...)`, what a method needs beside.
+        part: where replicas share a batch, int tensors: the place in it of the
+            first of these rows, and how many it has; else `None`.
     """
 
     inputs: list
@@ -26,3 +28,4 @@ class Rows(typing.NamedTuple):
     seed: typing.Any
     copies: int = 1
     context: typing.Sequence = ()
+    part: typing.Any = None

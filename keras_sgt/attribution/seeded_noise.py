@@ -17,23 +17,29 @@ class Noise:
     def __init__(self, seed):
         self.generator = keras.random.SeedGenerator(seed)
 
-    def normal(self, like, place, draw=0):
+    def normal(self, like, rows, draw=0):
         """Standard normal numbers shaped like a tensor.
 
         Args:
-            like: tensor.
-            place: int tensor, another for other numbers.
+            like: tensor `(rows, ...)`.
+            rows: `Rows`, whose seed tells the place in the work.
             draw: int, to tell several draws at one place apart.
         """
-        return keras.random.normal(
-            ops.shape(like), seed=_At(self.generator, place, draw)
-        )
+        return self._drawn(keras.random.normal, ops.shape(like), rows, draw)
 
-    def uniform(self, shape, place, draw=0):
+    def uniform(self, shape, rows, draw=0):
         """Uniform numbers in [0, 1); see `normal`."""
-        return keras.random.uniform(
-            shape, seed=_At(self.generator, place, draw)
-        )
+        return self._drawn(keras.random.uniform, shape, rows, draw)
+
+    def _drawn(self, random, shape, rows, draw):
+        seed = _At(self.generator, rows.seed, draw)
+        if rows.part is None:
+            return random(shape, seed=seed)
+        # A replica takes its part of what one device would draw.
+        first, together = rows.part
+        return random((together, *shape[1:]), seed=seed)[
+            first : first + shape[0]
+        ]
 
 
 class _At(keras.random.SeedGenerator):

@@ -7,9 +7,12 @@ Every module of this package offers the same names:
 - `lowest(values, k, draw)`: exactly the k lowest of each row; of equal ones
   those that random numbers choose, int32 `(rows, 3)` that `draw()` returns, or
   the first without `draw`.
-- `replica_count()`: how many replicas share one step of training.
-- `gathered(tensor)`: the rows of all replicas of the step, in place of those of
-  one.
+- `replica_count()`: how many replicas add up what a step weighs.
+- `replica()`: which replica or process this is, an int or a tensor.
+- `in_step()`: a context for what all replicas or processes do together.
+- `shares_step()`: whether the batch is a part of the step's, as one replica or
+  process has it.
+- `gathered(tensor)`: the rows of all parts of the step, in place of one's.
 - `keep_state(model, train_function)`: a train function that leaves the model
   as it was when a step raises.
 - `scope(model)`: a context in which variables are made where the model is
@@ -18,10 +21,11 @@ Every module of this package offers the same names:
   compute once what is the same in both.
 - `restored(variables)`: a context that leaves variables as they were; what is
   computed in it can still be differentiated.
+- `advised()`: a context that adds what to do to errors of several devices.
 - `compiled(function)`: the function as one program, where its operations would
   be compiled one by one.
-- `check_batches(samples, batch_size)`: raises for batches of arrays that the
-  devices cannot share.
+- `check_batches(parts)`: raises for batches of arrays that the devices or
+  processes cannot share; pairs `(samples, batch_size)`, training's first.
 - `check_synchronised(model)`: raises where processes would train apart.
 - `distribute(model)`: makes the processes train one model.
 - `EAGER_IS_QUICK`: whether a first batch costs little that is not traced; where
@@ -46,17 +50,21 @@ match keras.backend.backend():
             f"'torch'. Received: {other!r}"
         )
 
+advised = _backend.advised
 check_batches = _backend.check_batches
 check_synchronised = _backend.check_synchronised
 compiled = _backend.compiled
 distribute = _backend.distribute
 gathered = _backend.gathered
+in_step = _backend.in_step
 input_gradients = _backend.input_gradients
 keep_state = _backend.keep_state
 lowest = _backend.lowest
+replica = _backend.replica
 replica_count = _backend.replica_count
 restored = _backend.restored
 scope = _backend.scope
 shared_forward = _backend.shared_forward
+shares_step = _backend.shares_step
 EAGER_IS_QUICK = _backend.EAGER_IS_QUICK
 TRACED = _backend.TRACED

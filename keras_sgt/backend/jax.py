@@ -18,6 +18,16 @@ UNEVEN = (
     "n devices, `.batch(size, drop_remainder=True)` for a `tf.data.Dataset`, "
     "`drop_last=True` for a `DataLoader`."
 )
+ELSEWHERE = (
+    "Keras's `predict` cannot collect what the processes of JAX have computed, "
+    "and attribution and `compare` go through it. Save the model, and load it "
+    "in a process by itself: `keras.models.load_model(path)`."
+)
+# What errors say, whose words depend on the version.
+ADVICE = {
+    "divisible|evenly divide": UNEVEN,
+    "non-addressable|not fully addressable": ELSEWHERE,
+}
 
 
 def input_gradients(function, inputs):
@@ -41,8 +51,20 @@ def replica_count():
     return 1  # one program over all devices
 
 
+def replica():
+    return 0
+
+
+def in_step():
+    return contextlib.nullcontext()
+
+
+def shares_step():
+    return False  # one program sees all devices
+
+
 def gathered(tensor):
-    return tensor  # one program sees all devices
+    return tensor
 
 
 def scope(model):
@@ -67,9 +89,7 @@ def keep_state(model, train_function):
         except StopIteration:
             raise
         except BaseException as error:  # KeyboardInterrupt too
-            # A batch of a data set; the words depend on the version.
-            if re.search("divisible|evenly divide", str(error)):
-                error.add_note(UNEVEN)
+            _advise(error)
             groups = (
                 model.trainable_variables,
                 model.non_trainable_variables,
@@ -83,6 +103,22 @@ def keep_state(model, train_function):
             raise
 
     return step
+
+
+@contextlib.contextmanager
+def advised():
+    try:
+        yield
+    except Exception as error:
+        _advise(error)
+        raise
+
+
+def _advise(error):
+    for words, advice in ADVICE.items():
+        known = advice in getattr(error, "__notes__", ())
+        if re.search(words, str(error)) and not known:
+            error.add_note(advice)
 
 
 def compiled(function):
@@ -99,20 +135,21 @@ def restored(variables):
         variable.assign(value)
 
 
-def check_batches(samples, batch_size):
+def check_batches(parts):
     distribution = keras.distribution.distribution()
     name = getattr(distribution, "batch_dim_name", None)
     if name is None or jax.process_count() > 1:  # each has its own data
         return
     mesh = distribution.device_mesh
     devices = mesh.shape[mesh.axis_names.index(name)]
-    last = samples % batch_size
-    if last % devices or (samples >= batch_size and batch_size % devices):
-        raise ValueError(
-            f"{devices} devices cannot share the batches equally. Received: "
-            f"{samples} samples with batch_size={batch_size}, of which the "
-            f"last batch has {last or batch_size}. {UNEVEN}"
-        )
+    for samples, batch_size in parts:
+        last = samples % batch_size
+        if last % devices or (samples >= batch_size and batch_size % devices):
+            raise ValueError(
+                f"{devices} devices cannot share the batches equally. "
+                f"Received: {samples} samples with batch_size={batch_size}, of "
+                f"which the last batch has {last or batch_size}. {UNEVEN}"
+            )
 
 
 def check_synchronised(model):

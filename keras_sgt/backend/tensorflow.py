@@ -35,13 +35,30 @@ def replica_count():
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def replica():
+    if not shares_step():
+        return 0
+    return tf.distribute.get_replica_context().replica_id_in_sync_group
+
+
+def in_step():
+    return contextlib.nullcontext()  # TensorFlow knows
+
+
+def shares_step():
+    context = tf.distribute.get_replica_context()
+    # Outside of a step there is none, and the batch is in one piece.
+    return context is not None and context.num_replicas_in_sync > 1
+
+
 def gathered(tensor):
-    replica = tf.distribute.get_replica_context()
-    if replica is None or replica.num_replicas_in_sync == 1:
-        return tensor  # outside of a step, where the batch is in one piece
+    if not shares_step():
+        return tensor
     if tensor.dtype == tf.bool:
         return tf.cast(gathered(tf.cast(tensor, tf.int32)), tf.bool)
-    return replica.all_gather(tensor, axis=0)
+    context = tf.distribute.get_replica_context()
+    rows = context.all_gather(tensor, axis=0)
+    return tf.ensure_shape(rows, [None, *tensor.shape[1:]])  # it forgets
 
 
 def scope(model):
@@ -56,6 +73,10 @@ def keep_state(model, train_function):
     return train_function  # the variables hold their values at all times
 
 
+def advised():
+    return contextlib.nullcontext()
+
+
 def compiled(function):
     return function
 
@@ -68,7 +89,7 @@ def restored(variables):
         variable.assign(value)
 
 
-def check_batches(samples, batch_size):
+def check_batches(parts):
     """Replicas may have parts of different sizes."""
 
 

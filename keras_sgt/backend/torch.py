@@ -4,10 +4,27 @@ import keras
 import torch
 
 from keras_sgt.backend import bisection
-from keras_sgt.backend.torch_processes import check_synchronised, distribute
+from keras_sgt.backend.torch_processes import (
+    check_batches,
+    check_synchronised,
+    distribute,
+    gathered,
+    in_step,
+    replica,
+    shares_step,
+)
 from keras_sgt.backend.torch_sharing import saliency_pass, shared_forward
 
-__all__ = ["check_synchronised", "distribute", "shared_forward"]
+__all__ = [
+    "check_batches",
+    "check_synchronised",
+    "distribute",
+    "gathered",
+    "in_step",
+    "replica",
+    "shared_forward",
+    "shares_step",
+]
 
 TRACED = False
 EAGER_IS_QUICK = True
@@ -82,16 +99,16 @@ def replica_count():
     return 1  # each process scales its own
 
 
-def gathered(tensor):
-    return tensor  # each process trains a model of its own
-
-
 def scope(model):
     return contextlib.nullcontext()
 
 
 def keep_state(model, train_function):
     return train_function  # the variables hold their values at all times
+
+
+def advised():
+    return contextlib.nullcontext()
 
 
 def compiled(function):
@@ -110,7 +127,3 @@ def restored(variables):
     for variable, version, value in before:
         if variable.value._version != version:
             variable.assign(value)
-
-
-def check_batches(samples, batch_size):
-    """Each process divides its own data."""

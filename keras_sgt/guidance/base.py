@@ -10,6 +10,7 @@ import keras
 from keras_sgt import masking
 from keras_sgt.guidance import settings
 from keras_sgt.masking import gradients
+from keras_sgt.masking.seeds import SeedGenerator
 
 
 class Batch(typing.NamedTuple):
@@ -108,7 +109,7 @@ class Guidance(keras.layers.Layer):
         kwargs.setdefault("autocast", False)
         super().__init__(name=name or _snake_case(type(self)), **kwargs)
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = SeedGenerator(seed)
         self._weight = settings.Setting(settings.weight("weight", weight))
         self._models = weakref.WeakSet()
         self._is_for_now = False

@@ -5,6 +5,7 @@ import functools
 import keras
 from keras import ops
 
+from keras_sgt import backend
 from keras_sgt.guidance.base import Moved
 from keras_sgt.masking import FeatureMasking, Mean, TokenMasking, gradients
 
@@ -186,7 +187,7 @@ class Place:
                 counts = ops.logical_and(counts, real)
             if counted is not None:
                 counts = ops.logical_and(counts, for_samples(counted, values))
-            pairs.append((values, counts))
+            pairs.append((backend.gathered(values), backend.gathered(counts)))
         return pairs
 
     def _real(self, inputs, model):

@@ -13,6 +13,12 @@ class Predicting(keras.Model):
     own model.
     """
 
+    def _initialize_ddp(self):
+        """Each process of PyTorch works by itself, on samples of its own.
+
+        Keras from 3.16 would wait for the others here, to train together.
+        """
+
     def predict(self, *args, **kwargs):
         held = []
         if keras.backend.backend() == "jax":

@@ -5,6 +5,8 @@ import typing
 
 import keras
 
+from keras_sgt.masking.seeds import SeedGenerator
+
 
 class Batch(typing.NamedTuple):
     """A whole batch, of which only a share is masked.
@@ -70,7 +72,7 @@ class Masking(keras.layers.Layer):
     def __init__(self, seed=None, name=None, **kwargs):
         super().__init__(name=name, autocast=False, **kwargs)
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = SeedGenerator(seed)
         self.built = True
 
     def check(self, model):

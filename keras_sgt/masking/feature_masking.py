@@ -343,8 +343,8 @@ class FeatureMasking(Masking):
         """All that a replacement takes statistics of, where it is more than
         the input at position `i`: a `Batch`, or `None`."""
         tensor = keras.tree.flatten(inputs)[i]
-        several_replicas = backend.replica_count() > 1
-        if batch is None and not several_replicas:
+        is_part = backend.shares_step()
+        if batch is None and not is_part:
             return None
         if not replacement.spans_batch(tensor):
             return None
@@ -354,7 +354,7 @@ class FeatureMasking(Masking):
         if counted is not None:
             counted = _like_rows(counted, tensor)
             real = counted if real is None else ops.logical_and(real, counted)
-        if several_replicas:
+        if is_part:
             tensor = backend.gathered(tensor)
             real = None if real is None else backend.gathered(real)
         return Batch(tensor, real)

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_sgt.masking.base import takes_batch
+from keras_sgt.masking.seeds import SeedGenerator
 
 
 class Replacement(keras.layers.Layer):
@@ -32,7 +33,7 @@ class Replacement(keras.layers.Layer):
     def __init__(self, seed=None, name=None, **kwargs):
         super().__init__(name=name, autocast=False, **kwargs)
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = SeedGenerator(seed)
         self.built = True
 
     def spans_batch(self, inputs):

@@ -4,6 +4,7 @@ import types
 
 import keras
 
+from keras_sgt import backend
 from keras_sgt.report import arguments, tasks
 from keras_sgt.report.cache import Cache
 from keras_sgt.report.comparison import Comparison
@@ -118,8 +119,10 @@ def compare(
     ['accuracy', 'accuracy_drop', 'deletion', 'insertion', 'gini']
     """
     asked = arguments.checked(types.SimpleNamespace(**locals()))
+    with backend.advised():
+        parts = _parts(asked, Cache(cache), verbose)
     return Comparison(
-        parts=_parts(asked, Cache(cache), verbose),
+        parts=parts,
         data=asked.data.some(asked.shown),
         names=asked.names,
         shown=asked.shown,

@@ -137,11 +137,10 @@ class ChangingNumbers:
         introspection.sync(self)
 
     def retrace(self):
-        """Traces the training step again: another program."""
-        if not self.compiled:
-            return
-        if self.train_function is not None:
-            self.make_train_function(force=True)
+        """Takes another program of the training step, traced if it is new."""
+        if self.compiled and self.train_function is not None:
+            self._change_program()
+            self.make_train_function()
 
     def settings(self):
         """The numbers that may change between steps."""

@@ -71,7 +71,7 @@ def _of_keras(method):
         weighted = arguments.get("class_weight") is not None
         if weighted != self._class_weighted:
             self._class_weighted = weighted
-            self.train_function = None  # another program
+            self._change_program()
         return method(*bound.args, **bound.kwargs)
 
     return train
@@ -109,6 +109,19 @@ class _Perturbed:
             with self.inputs.applied():
                 return predict(self.inputs.inputs)
         return predict(self.inputs)
+
+
+@dataclasses.dataclass
+class _Programs:
+    """Train functions beside the one in use, so that none is traced twice.
+
+    Args:
+        kind: what the one in use was made for.
+        others: dict of train functions by what they were made for.
+    """
+
+    kind: tuple = ()
+    others: dict = dataclasses.field(default_factory=dict)
 
 
 # A list of `_Perturbed` on its way from `train_step` to `compute_loss`. A
@@ -262,6 +275,7 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
         # The two things that differ from step to step.
         self._class_weighted = False  # whether `fit` was given class weights
         self._guides = True  # whether the step under way is a guided one
+        self._programs = _Programs()
         self._step = 0  # where every n-th is guided, how many there were
         self._begun = None  # what a schedule changed in the epoch under way
         self._mask_function = None
@@ -316,7 +330,7 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
         x, y = keras.tree.map_structure(first_batch.tensor, (x, y))
         self._build(x)
         data = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
-        with self._shared_forward():
+        with backend.in_step(), self._shared_forward():
             batches, state = self._perturb(terms, x, y, sample_weight, state)
             token = _perturbed_batches.set(batches)
             try:
@@ -333,6 +347,9 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
     def make_train_function(self, force=False):
         if self.train_function is not None and not force:
             return
+        if force:
+            self._programs.others.clear()
+        self._programs.kind = self._wanted()
         step_stride = self._plan.step_stride
         alternates = step_stride > 1 and bool(self._active())
         programs = []  # the guided one, and the plain one where there are both
@@ -353,6 +370,18 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
             return outcome
 
         self.train_function = train if alternates else programs[0]
+
+    def _wanted(self):
+        """What a program depends on that may change between steps."""
+        return self._class_weighted, *(term.name for term in self._active())
+
+    def _change_program(self):
+        """Takes the train function of the kind that is wanted, if known."""
+        programs = self._programs
+        if self.train_function is not None:
+            programs.others[programs.kind] = self.train_function
+        programs.kind = self._wanted()
+        self.train_function = programs.others.pop(programs.kind, None)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -622,6 +651,7 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
         super().compile(optimizer, loss, *args, **kwargs)
         self._mask_function = None
         self._has_looked = False
+        self._programs.others.clear()
         self._step = 0
         self._plan = _Plan(
             heads=described,

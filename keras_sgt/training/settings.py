@@ -58,9 +58,9 @@ def check_batches(arguments):
     elif isinstance(validation, (list, tuple)):
         size = arguments.get("validation_batch_size") or size
         parts.append((_samples(validation[0]), size))
-    for count, size in parts:
-        if count:
-            backend.check_batches(count, size)
+    parts = [part for part in parts if part[0]]
+    if parts:
+        backend.check_batches(parts)
 
 
 def _samples(x):

@@ -1,107 +1,65 @@
 """A backup that no kill can break."""
 
-import os
 import pathlib
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import keras
+import killed_work
 import numpy as np
 import pytest
 
 import keras_sgt
 
-SCRIPT = """
-import sys
-import keras
-import numpy as np
-import keras_sgt
 
-class Began(keras.callbacks.Callback):
-    def on_train_begin(self, logs=None):
-        print("began", flush=True)
-
-def train(folder, save_freq, seed, epochs=40):
-    keras.utils.set_random_seed(seed)
-    network = keras.Sequential(
-        [keras.Input((9,)), keras.layers.Dense(3, activation="softmax")]
-    )
-    masking = keras_sgt.masking.FeatureMasking(
-        replacement=keras_sgt.masking.Uniform()
-    )
-    guided = keras_sgt.SaliencyGuidedModel(
-        network, masking=masking, step_fraction=0.25
-    )
-    guided.compile("adam", "sparse_categorical_crossentropy")
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(20, 9)).astype("float32"), rng.integers(0, 3, 20)
-    guided.fit(
-        x, y, batch_size=4, epochs=epochs, shuffle=False, verbose=0,
-        callbacks=[
-            Began(),
-            keras_sgt.callbacks.KLWeightWarmup(30, start=0.1),
-            keras_sgt.callbacks.MaskFractionSchedule(lambda _, f: 0.99 * f),
-            # A kill between its removal and the script's end loses all.
-            keras_sgt.callbacks.BackupAndRestore(
-                folder, save_freq, delete_checkpoint=False
-            ),
-        ],
-    )
-    return np.concatenate([w.ravel() for w in guided.get_weights()])
-
-if __name__ == "__main__":
-    folder, save_freq, seed, path = sys.argv[1:]
-    save_freq = save_freq if save_freq == "epoch" else int(save_freq)
-    np.save(path, train(folder, save_freq, int(seed)))
-"""
-
-
-def start(folder, save_freq, seed):
+def start(folder, *arguments):
     """A process that trains, once there is a backup to go on from."""
-    arguments = [folder / "backup", save_freq, seed, folder / "weights.npy"]
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", SCRIPT, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    while (line := process.stdout.readline()) and line != "began\n":
-        pass
-    while process.poll() is None and not [*folder.glob("backup/saved-*")]:
+    process = killed_work.start(killed_work.train, folder, *arguments)
+    while process.is_alive() and not [*folder.glob("backup/saved-*")]:
         time.sleep(0.01)
     return process
 
 
-def killed_and_restarted(folder, save_freq, kills):
-    moments = random.Random(kills)
+def killed_and_restarted(folder, save_freq, kills, epochs):
+    """The weights at the end, and how many kills left half a backup."""
+    moments, writing, amid = random.Random(kills), folder / "backup/writing", 0
     for seed in range(kills):
-        process = start(folder, save_freq, seed)
-        time.sleep(moments.uniform(0, 1))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        if process.returncode == 0:  # it was done already
-            break
-    else:
-        assert start(folder, save_freq, kills).wait() == 0
-    return np.load(folder / "weights.npy")
+        process = start(folder, save_freq, seed, epochs)
+        time.sleep(moments.uniform(0, 0.3))
+        # Every second one while a backup is being written.
+        while seed % 2 and process.is_alive() and not writing.exists():
+            pass
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "trained too few epochs"
+        amid += writing.exists()
+    process = start(folder, save_freq, kills, epochs)
+    process.join()
+    assert process.exitcode == 0
+    return np.load(folder / "weights.npy"), amid
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_training_ends_as_if_it_had_not_been(kills, tmp_path):
-    script = {"__name__": "script"}
-    exec(SCRIPT, script)
-    expected = script["train"](tmp_path / "another", "epoch", 0)
-    found = killed_and_restarted(tmp_path, "epoch", kills)
+FEW_AND_MANY = [(2, 60), pytest.param(20, 600, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize(("kills", "epochs"), FEW_AND_MANY)
+def test_killed_training_ends_as_if_it_had_not_been(kills, epochs, tmp_path):
+    alone, killed = tmp_path / "alone", tmp_path / "killed"
+    for folder in (alone, killed):
+        folder.mkdir()
+    start(alone, "epoch", 0, epochs).join()
+    found, amid = killed_and_restarted(killed, "epoch", kills, epochs)
+    expected = np.load(alone / "weights.npy")
     np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert amid or kills < 20
 
 
 @pytest.mark.slow
 def test_no_restart_is_refused_where_steps_are_saved(tmp_path):
-    found = killed_and_restarted(tmp_path, 2, 20)
+    found, amid = killed_and_restarted(tmp_path, 2, 20, 600)
     assert np.isfinite(found).all()
+    assert amid
 
 
 def model():

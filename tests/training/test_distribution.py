@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import runpy
+import socket
 import subprocess
 import sys
 
@@ -10,54 +12,57 @@ import pytest
 
 import keras_sgt
 
+TOOL = pathlib.Path(__file__).parents[2] / "tools" / "engines.py"
+ENGINES = runpy.run_path(TOOL)
+# PyTorch compiles nothing, and can take all.
+CASES = {"torch": ENGINES["CASES"]}.get(
+    keras.backend.backend(), ("guidances", "shares")
+)
+REFUSED = [("DataParallel, 2 processes", "maps")]
+REFUSED.append(("DataParallel, 2 processes", "comparison"))
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        engine
+        for engine in ENGINES["ENGINES"][keras.backend.backend()]
+        if engine != "MirroredStrategy, 4 devices"  # the tool's table has it
+    ],
+)
+def test_equals_one_device(engine):
+    line = ENGINES["measured"](keras.backend.backend(), engine, CASES)
+    for kind in ENGINES["KINDS"]:
+        if (engine, kind) in REFUSED:
+            assert line[kind] == "refused"
+        else:
+            assert float(line[kind]) <= 1e-5, line
+
+
+def test_page_is_what_the_tool_writes():
+    assert ENGINES["page"]() == ENGINES["PAGE"].read_text()
+
+
 COMMON = """
 import sys
+import warnings
 import numpy as np
 import keras
 import keras_sgt
 from keras import layers
 
-def train(batch_fraction, normalised=False, step_fraction=1.0, part=None):
-    global guided
+def build():
     keras.utils.set_random_seed(0)
-    hidden = [layers.Dense(5, activation="tanh")]
-    if normalised:
-        hidden.append(layers.BatchNormalization())
-    model = keras.Sequential([keras.Input((8,)), *hidden, layers.Dense(3)])
-    guided = keras_sgt.SaliencyGuidedModel(
-        model, batch_fraction=batch_fraction, step_fraction=step_fraction,
-        masking=keras_sgt.masking.FeatureMasking(
-            replacement=keras_sgt.masking.Mean(per="sample")
-        ),
-    )
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(3)])
+    guided = keras_sgt.SaliencyGuidedModel(model)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     guided.compile(keras.optimizers.SGD(0.5), loss)
-    size = 8
-    if part is not None:
-        size = 4
-        try:
-            if not hasattr(guided, "ddp_model"):  # Keras synchronises
-                guided.fit(np.zeros((4, 8)), np.zeros(4, "int32"), verbose=0)
-                raise AssertionError("has to raise")
-        except RuntimeError as error:
-            assert "keras_sgt.distribute(model)" in str(error)
-        if sys.argv[1] == "1":
-            model.set_weights([w + 1 for w in model.get_weights()])
-        keras_sgt.distribute(guided)
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(32, 8)).astype("float32")
-    y = rng.integers(0, 3, 32).astype("int32")
-    history = guided.fit(
-        x[part or slice(None)], y[part or slice(None)],
-        batch_size=size, epochs=2, shuffle=False, verbose=0,
-    ).history
-    return np.array(history["loss"] + history["divergence"]), np.concatenate(
-        [w.ravel() for w in model.get_weights()]
-    )
+    return guided
 
-def compare(alone, together):
-    for a, b in zip(alone, together):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+x, y = np.ones((16, 8), "float32"), np.zeros(16, "int32")
+x[:, 4:] = 2
+def random_masking():
+    return keras_sgt.masking.FeatureMasking("random", seed=1)
 """
 
 SCRIPTS = {
@@ -68,65 +73,97 @@ tf.config.set_logical_device_configuration(
     cpu, [tf.config.LogicalDeviceConfiguration()] * 2
 )
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-assert strategy.num_replicas_in_sync == 2
-alone = train(1.0)
+
+def mask(masking):
+    @tf.function
+    def masked(x):
+        return masking(x, saliency=[None], mask_fraction=0.5)
+    return strategy.run(masked, args=(tf.constant(x),))
+
+# Replicas draw numbers of their own, the first those of one device.
+alone = random_masking()(x, saliency=[None], mask_fraction=0.5)
 with strategy.scope():
-    together = train(1.0)
-    every_second = train(1.0, step_fraction=0.5)
-    normalised = train(1.0, normalised=True)
-compare(alone, together)
-compare(train(1.0, step_fraction=0.5), every_second)
-# Each replica normalises its own part of the batch.
-assert all(np.isfinite(values).all() for values in normalised)
+    masked = mask(random_masking())
+    one, other = strategy.experimental_local_results(masked)
+np.testing.assert_allclose(one, alone)
+assert (((one != x) != (other != x)).numpy().any(1)).sum() > 8
+values = {*one.numpy()[one != x]} & {*other.numpy()[other != x]}
+assert not values
+
+# A replica that a small batch leaves without samples.
+guided = build()
+maps = keras_sgt.attribution.SmoothGrad(guided, seed=1)(x[:1])
+with strategy.scope():
+    method = keras_sgt.attribution.SmoothGrad(guided, seed=1)
+    np.testing.assert_allclose(method(x[:1]), maps, atol=1e-6)
 """,
     "jax": """
 import jax
 assert len(jax.devices()) == 2
-runs = [(1.0, False), (0.25, False), (1.0, True), (1.0, False, 0.5)]
-alone = [train(*run) for run in runs]
-keras.distribution.set_distribution(
-    keras.distribution.DataParallel(devices=keras.distribution.list_devices())
-)
-for run, expected in zip(runs, alone):
-    compare(expected, train(*run))
-# A last batch, and a batch, that the devices cannot share.
-for samples, size in ((27, 8), (28, 7)):
-    x, y = np.zeros((samples, 8), "float32"), np.zeros(samples, "int32")
+keras.distribution.set_distribution(keras.distribution.DataParallel())
+guided = build()
+
+def refused(function, *args, **options):
     try:
-        guided.fit(x, y, batch_size=size, verbose=0)
+        function(*args, **options)
     except ValueError as error:
-        assert "2 devices" in str(error) and "batch_size" in str(error)
-    else:
-        raise AssertionError("has to raise")
-assert int(guided.optimizer.iterations) == 8  # not one step was taken
-def batches():
-    yield np.zeros((7, 8), "float32"), np.zeros(7, "int32")
-try:
-    guided.fit(batches(), verbose=0)
-except ValueError as error:
-    assert any("drop_remainder" in note for note in error.__notes__)
-else:
+        return "".join([str(error), *getattr(error, "__notes__", ())])
     raise AssertionError("has to raise")
+
+# A last batch, and a batch, that the devices cannot share.
+for samples, size in ((13, 8), (14, 7)):
+    words = refused(guided.fit, x[:samples], y[:samples], batch_size=size)
+    assert "2 devices" in words and "batch_size" in words
+assert int(guided.optimizer.iterations) == 0  # not one step was taken
+words = refused(guided.fit, (batch for batch in [(x[:7], y[:7])]))
+assert "drop_remainder" in words
+method = keras_sgt.attribution.Gradient(guided)
+assert "batch_size" in refused(method, x[:3])
+words = refused(keras_sgt.compare, {"one": guided}, x[:3], y[:3], verbose=0)
+assert "batch_size" in words
 """,
     "torch": """
 import torch
-alone = train(1.0, step_fraction=0.5)
+rank = int(sys.argv[1])
 torch.distributed.init_process_group(
-    "gloo", init_method=f"file://{sys.argv[2]}/meet",
-    rank=int(sys.argv[1]), world_size=2,
+    "gloo", init_method=f"file://{sys.argv[2]}/meet", rank=rank, world_size=2
 )
-part = slice(int(sys.argv[1]), None, 2)
-together = train(1.0, step_fraction=0.5, part=part)
-weights = torch.tensor(together[1])
-other = weights.clone()
-torch.distributed.broadcast(other, src=0)
-assert torch.equal(weights, other)
-np.testing.assert_allclose(alone[1], together[1], atol=1e-5)
+
+def of_both(array):
+    found = [None, None]
+    torch.distributed.all_gather_object(found, np.asarray(array))
+    return found
+
+guided = build()
+try:
+    if not hasattr(guided, "ddp_model"):  # Keras synchronises
+        guided.fit(x, y, verbose=0)
+        raise AssertionError("has to raise")
+except RuntimeError as error:
+    assert "keras_sgt.distribute(model)" in str(error)
+guided.set_weights([w + rank for w in guided.get_weights()])
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    keras_sgt.distribute(guided)
+words = [str(w.message) for w in caught if "has done nothing" in str(w.message)]
+assert bool(words) == hasattr(guided, "ddp_model")
+try:
+    guided.fit(x[: 8 + rank], y[: 8 + rank], verbose=0)
+    raise AssertionError("has to raise")
+except ValueError as error:
+    assert "as many samples" in str(error)
+guided.fit(x, y, batch_size=4, verbose=0)
+one, other = of_both(guided.get_weights()[0])
+np.testing.assert_array_equal(one, other)
+# Processes draw numbers of their own.
+masked = random_masking()(x, saliency=[None], mask_fraction=0.5)
+one, other = of_both(masked)
+assert not {*one[one != x]} & {*other[other != x]}
 """,
 }
 
 
-def test_two_replicas(tmp_path):
+def test_what_devices_and_processes_do_apart(tmp_path):
     """Two devices of one process; on PyTorch two processes."""
     flags = "--xla_force_host_platform_device_count=2"
     script = COMMON + SCRIPTS[keras.backend.backend()]
@@ -145,26 +182,62 @@ def test_two_replicas(tmp_path):
         assert process.returncode == 0, errors[-2000:]
 
 
-def test_the_example_of_the_docs(tmp_path):
+EXAMPLES = {
+    "tensorflow": [("TensorFlow", 1)],
+    "jax": [("JAX: `keras.distribution`", 1), ("JAX: several processes", 2)],
+    "torch": [("PyTorch", 2)],
+}
+
+
+@pytest.mark.parametrize(
+    ("title", "processes"), EXAMPLES[keras.backend.backend()]
+)
+def test_the_example_of_the_docs(title, processes, tmp_path):
     page = pathlib.Path(__file__).parents[2] / "docs" / "distribution.md"
-    title = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
-    section = page.read_text().split(f"## {title[keras.backend.backend()]}")[1]
+    section = page.read_text().split(f"## {title}")[1]
     script = tmp_path / "example.py"
     script.write_text(section.split("```python\n")[1].split("```")[0])
-    start = []
-    if keras.backend.backend() == "torch":
-        start = ["-m", "torch.distributed.run", "--nproc-per-node=2"]
-        start += ["--standalone"]
-    path = os.pathsep.join(sys.path)
-    result = subprocess.run(
-        [sys.executable, *start, str(script)],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
-    assert "divergence" in result.stdout
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    started = [
+        subprocess.Popen(
+            [sys.executable, str(script)],
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                **ranked("torch", rank, processes, port),
+                **ranked("jax", rank, processes, port),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+        )
+        for rank in range(processes)
+    ]
+    for process in started:
+        output, errors = process.communicate()
+        assert process.returncode == 0, errors[-2000:]
+        assert "divergence" in output
+
+
+def ranked(backend, rank, processes, port):
+    """What tells a process which it is; of PyTorch, what `torchrun` sets."""
+    if processes == 1 or keras.backend.backend() != backend:
+        return {}
+    if backend == "torch":
+        return {
+            "MASTER_ADDR": "localhost",
+            "MASTER_PORT": port,
+            "RANK": str(rank),
+            "WORLD_SIZE": str(processes),
+        }
+    return {
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": f"localhost:{port}",
+        "KERAS_DISTRIBUTION_NUM_PROCESSES": str(processes),
+        "KERAS_DISTRIBUTION_PROCESS_ID": str(rank),
+    }
 
 
 @pytest.mark.skipif(

@@ -75,13 +75,12 @@ class GradientSHAP(Attribution):
 
         def term(rows, i):
             alphas, chosen = (
-                self.noise.uniform(ops.shape(i), rows.seed, draw)
-                for draw in (0, 1)
+                self.noise.uniform(ops.shape(i), rows, draw) for draw in (0, 1)
             )
             chosen = ops.cast(chosen * baselines[0].shape[0], "int32")
             starts = [ops.take(b, chosen, axis=0) for b in baselines]
             ends = [
-                f + self.stdevs * self.noise.normal(f, rows.seed, 2 + j)
+                f + self.stdevs * self.noise.normal(f, rows, 2 + j)
                 for j, f in enumerate(rows.features)
             ]
             ways = [e - s for s, e in zip(starts, ends)]

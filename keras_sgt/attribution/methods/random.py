@@ -34,6 +34,6 @@ class Random(Attribution):
 
     def attribute(self, rows):
         return [
-            self.noise.uniform(ops.shape(f), rows.seed, i)
+            self.noise.uniform(ops.shape(f), rows, i)
             for i, f in enumerate(rows.features)
         ]

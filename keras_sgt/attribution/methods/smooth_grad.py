@@ -107,7 +107,7 @@ class SmoothGrad(Wrapper):
         if self.stdevs is None:
             stdevs, clean = rows.context[:number], rows.context[number:]
         noisy = [
-            f + s * self.noise.normal(f, rows.seed, j)
+            f + s * self.noise.normal(f, rows, j)
             for j, (f, s) in enumerate(zip(rows.features, stdevs))
         ]
         maps = self.method.attribute(rows._replace(features=noisy))
