@@ -260,7 +260,7 @@ class SaliencyGuidedModel(keras.Model):
         self._class_weighted = False  # whether `fit` was given class weights
         self._guides = True  # whether the step under way is a guided one
         self._step = 0  # where every n-th is guided, how many there were
-        self._begun = None  # what a schedule changed in the epoch under way
+        self._scheduled = None  # the last epoch that a schedule changed
         self._mask_function = None
         self._trackers = [
             keras.metrics.Mean(
@@ -666,7 +666,7 @@ class SaliencyGuidedModel(keras.Model):
     def mask_fraction(self, value):
         for term in self._masking_terms():
             term.mask_fraction = value
-        self._begun = None
+        self._scheduled = None
 
     @property
     def masking(self):
@@ -739,23 +739,23 @@ class SaliencyGuidedModel(keras.Model):
             self.retrace()
 
     def begin_epoch(self, epoch, schedule):
-        """Sets `mask_fraction` by a schedule, once an epoch.
+        """Sets `mask_fraction` for an epoch, by a schedule.
 
         An epoch that was stopped midway begins again from what it began from.
 
         Args:
             epoch: int, the epoch that begins.
-            schedule: callable `(epoch, mask_fraction) -> float`.
+            schedule: callable `(epoch, mask_fraction) -> float`, given the
+                fraction of the epoch before, or the one that lasts.
         """
-        begun, before = self._begun or (None, None)
-        if begun != epoch:
-            before = self.mask_fraction
-        self.mask_fraction = schedule(epoch, before)
-        self._begun = (epoch, before)
-
-    def end_epoch(self):
-        """Tells that what `begin_epoch` began has ended."""
-        self._begun = None
+        last, before, reached = self._scheduled or (None, None, None)
+        if last != epoch:
+            with self.lasting():
+                own = self.mask_fraction
+            before = reached if last == epoch - 1 else own
+        with self.for_now():
+            self.mask_fraction = schedule(epoch, before)
+        self._scheduled = (epoch, before, self.mask_fraction)
 
     def sync(self):
         """Hands the variables their values, which JAX holds while it trains."""
@@ -780,13 +780,13 @@ class SaliencyGuidedModel(keras.Model):
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
-        progress.save(store, self, self._step, self._begun)
+        progress.save(store, self, self._step, self._scheduled)
 
     def load_own_variables(self, store):
         super().load_own_variables(progress.without(store))
         with self._retracing():
             found = progress.load(store, self)
-        self._step, self._begun = found or (self._step, self._begun)
+        self._step, self._scheduled = found or (self._step, self._scheduled)
 
     @property
     def output_names(self):

@@ -2,34 +2,18 @@
 
 import os
 import pathlib
-import shutil
 
+import chromium
 import keras
 import numpy as np
 import pytest
+from chromium import settle
 from keras import layers
 
 import keras_sgt
 
-CHROMIUM = shutil.which("chromium")
 SCREENSHOTS = os.environ.get("KERAS_SGT_SCREENSHOTS")
 RNG = np.random.default_rng(0)
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="the browser Chromium is not installed"
-)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-quic"],
-        )
-        yield browser
-        browser.close()
 
 
 def classifiers(shape, head=()):
@@ -116,7 +100,9 @@ DOMAINS = {f.__name__: f for f in (images, series, table, text, regression)}
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory):
+def pages(browser, tmp_path_factory):
+    if browser is None:
+        pytest.skip("Chromium, or playwright, is not installed")
     folder = tmp_path_factory.mktemp("pages")
     for name, make in DOMAINS.items():
         models, x, y, options = make()
@@ -127,39 +113,11 @@ def pages(tmp_path_factory):
     return folder
 
 
-def settle(page):
-    """Waits until what is due has been painted."""
-    page.evaluate(
-        "new Promise(done => requestAnimationFrame("
-        "() => requestAnimationFrame(done)))"
-    )
-
-
 @pytest.fixture
 def opened(browser, pages):
     """Opens a page; what the console says and what is asked for fail it."""
-    said, asked = [], []
-
-    def opening(name, width=1280, scheme="light"):
-        page = browser.new_page(
-            viewport={"width": width, "height": 900}, color_scheme=scheme
-        )
-        page.on(
-            "console",
-            lambda m: said.append(m.text) if m.type == "error" else None,
-        )
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto((pages / f"{name}.html").as_uri())
-        page.locator(".sample").first.scroll_into_view_if_needed()
-        page.wait_for_selector(".sample .views", state="attached")
-        settle(page)
-        return page
-
-    yield opening
-    assert said == []
-    assert all(url.startswith("file:") for url in asked)
-    assert len(asked) == len(set(asked))
+    with chromium.listening(browser) as opened:
+        yield lambda name, *how: opened(pages / f"{name}.html", *how)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
