@@ -367,6 +367,14 @@ class TestRegression:
         result.save(tmp_path / "page.html")
         result.figure()
 
+    def test_what_says_the_mean_has_no_reasons(self):
+        models, x, y = self.given()
+        models["guided"].set_weights([np.zeros((5, 1)), np.zeros(1)])
+        assert (
+            "guided is hardly better than to say the mean always"
+            in compared(models, x, y).verdict
+        )
+
     def test_of_several_outputs(self):
         models, x, y = self.given(2)
         result = compared(models, x, y)

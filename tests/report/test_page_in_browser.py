@@ -1,5 +1,6 @@
 """The report in a real browser: it shows, slides, filters, loads nothing."""
 
+import importlib.resources
 import os
 import pathlib
 
@@ -317,6 +318,28 @@ def test_a_regression_has_numbers_for_classes(opened):
     assert page.locator("#class, #correct").count() == 0
     names = page.locator(".bars").first.locator("td:first-child")
     assert names.all_text_contents() == ["age", "hours"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_an_accessibility_checker_finds_nothing_serious(opened, domain, scheme):
+    """Names, roles and contrast, as axe-core judges them."""
+    reason = "axe-core is not installed"
+    package = pytest.importorskip("axe_playwright_python", reason=reason)
+    axe = importlib.resources.files(package) / "axe.min.js"
+    page = opened(domain, 1280, scheme)
+    # It cannot tell the contrast on a shadow, which stands at the ends only.
+    page.locator(".wide").evaluate_all(
+        "all => all.forEach(one => { one.style.background = 'none'; })"
+    )
+    page.evaluate(axe.read_text())
+    found = page.evaluate("axe.run().then(found => found.violations)")
+    said = [
+        (each["id"], each["help"], [node["html"] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert said == []
 
 
 def test_cards_out_of_view_wait(opened):
