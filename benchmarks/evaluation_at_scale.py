@@ -9,7 +9,8 @@ all images by a method, then measures the maps, as one would write it: ours by
 whose interpreters are named; the other by a loop over Captum's methods and
 Quantus's `PixelFlipping` and `Sparseness`, for the same network in PyTorch's
 own layers. Every side has a process of its own, the sides take turns, and what
-they measured is compared: it has to be the same.
+they measured is compared: it has to be the same. All have one thread, so that
+what else runs on the machine weighs little.
 """
 
 import argparse
@@ -29,6 +30,12 @@ STEPS = 14  # levels of deletion, each of as many pixels
 BATCH = 256
 COPIES = 20  # steps of integrated gradients, noisy copies of SmoothGrad
 WINDOW = 7
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+}
 KERNELS = (5, 5, 1, 8), (3, 3, 8, 16), (400, 10)
 
 
@@ -37,7 +44,8 @@ def weights():
     found = []
     for shape in KERNELS:
         scale = (2 / np.prod(shape[:-1])) ** 0.5
-        found += [scale * rng.standard_normal(shape), np.zeros(shape[-1])]
+        bias = 0.3 * rng.standard_normal(shape[-1])
+        found += [scale * rng.standard_normal(shape), bias]
     return [w.astype("float32") for w in found]
 
 
@@ -229,7 +237,7 @@ def of_side(side, count):
 def in_a_process(python, backend, side, count):
     done = subprocess.run(
         [python, sys.argv[0], "--of", side, "--images", str(count)],
-        env={**os.environ, "KERAS_BACKEND": backend},
+        env={**os.environ, **ONE_THREAD, "KERAS_BACKEND": backend},
         check=True,
         capture_output=True,
         text=True,

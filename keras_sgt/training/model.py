@@ -63,6 +63,11 @@ def _of_keras(method):
             self.train_function = None  # another program
         return method(*bound.args, **bound.kwargs)
 
+    name = method.__name__
+    train.__qualname__ = f"SaliencyGuidedModel.{name}"
+    train.__doc__ = (
+        f"Trains as the guidance says; arguments: see `keras.Model.{name}`."
+    )
     return train
 
 
