@@ -131,7 +131,7 @@ def add_settings(compare):
             help=f"the model {text} (default: told by its name)",
         )
     compare.add_argument("--samples", type=int, default=24, help="in pictures")
-    compare.add_argument("--batch-size", type=int, default=64)
+    compare.add_argument("--batch-size", type=int)
 
 
 def run_compare(options):
@@ -183,10 +183,11 @@ def check_paths(options):
     if options.cache and pathlib.Path(options.cache).is_file():
         raise ValueError(f"--cache has to be a folder; {options.cache} is not")
     for name in ("samples", "batch_size"):
-        if getattr(options, name) < 1:
+        value = getattr(options, name)
+        if value is not None and value < 1:
             raise ValueError(
                 f"--{name.replace('_', '-')} has to be 1 or more. Received: "
-                f"{getattr(options, name)}"
+                f"{value}"
             )
 
 

@@ -367,6 +367,68 @@ def low_precision():
     )
 
 
+def at_scale():
+    lines = []
+    for result in results("evaluation_at_scale-*.json"):
+        *ours, other = result["rows"]
+        for row in result["rows"]:
+            by_part = (
+                f"{sum(m[part] for m in row['methods'].values()):.1f} s"
+                for part in ("maps_s", "measures_s")
+            )
+            lines.append(
+                [
+                    row["by"],
+                    f"{row['seconds']:.1f} s",
+                    *by_part,
+                    f"{row['peak_mib']} MiB",
+                    f"{other['seconds'] / row['seconds']:.2f} ×",
+                ]
+            )
+    if not lines:
+        return ""
+    best = min(ours, key=lambda row: row["seconds"])
+    methods = ", ".join(best["methods"])
+    return "\n\n".join(
+        [
+            "## Maps and measures of many images",
+            f"{result['images']:,} images of MNIST's size, six methods "
+            f"({methods}) and two measures (deletion, Gini) of each, beside a "
+            "loop over Captum and Quantus for the same network in PyTorch's "
+            "own layers; the values are the same. A process and one thread "
+            "each, one run ([benchmarks/evaluation_at_scale.py]"
+            "(../benchmarks/evaluation_at_scale.py)). The fastest, "
+            f"{best['by']}, is {other['seconds'] / best['seconds']:.1f} times "
+            "as fast.",
+            table(
+                ["", "all", "maps", "measures", "peak memory", "as fast"],
+                lines,
+            ),
+        ]
+    )
+
+
+def busy():
+    lines = []
+    for result in results("busy_machine-*.json"):
+        lines += [
+            [title(result), name, f"{row['median_ms'] / 1000:.1f} s"]
+            for name, row in result["rows"].items()
+        ]
+    if not lines:
+        return ""
+    return "\n\n".join(
+        [
+            "## A comparison on a busy machine",
+            f"`compare` of {result['images']} images of MNIST's size while "
+            f"{result['programs']} other programs keep the cores busy, in "
+            "passes of 64 samples and in those that it takes by itself "
+            "([benchmarks/busy_machine.py](../benchmarks/busy_machine.py)).",
+            table(["", "passes", "median"], lines),
+        ]
+    )
+
+
 def selection():
     lines = []
     for result in results("selection_cost-*.json"):
@@ -423,7 +485,7 @@ def page():
             f"--rounds {result['rounds']} --seconds {result['seconds']}{keep}`"
         )
     parts += [fewer_steps(), direct(found), compiled(), memory(), steady()]
-    parts += [low_precision(), selection()]
+    parts += [at_scale(), busy(), low_precision(), selection()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

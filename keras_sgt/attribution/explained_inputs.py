@@ -33,11 +33,14 @@ class ExplainedInputs(typing.NamedTuple):
         embedded: dict from the position of an input of ids to the calls of
             the layers that embed it, which are `embeddings.Call`.
         calls: list of all calls of these layers.
+        numbers: set of ints, the positions of ints and bools that the model
+            takes as floats.
     """
 
     positions: list
     embedded: dict
     calls: list
+    numbers: set
 
 
 def choose(model, run, x, wanted):
@@ -72,8 +75,11 @@ def choose(model, run, x, wanted):
     if layers and (may or wanted.layer):
         calls, embedded = _embedded(layers, run, x, layer, wanted, asked)
     kinds = "f" if wanted.needs_gradient else "biuf"
+    numbers = _taken_as_floats(model, flat, paths) - {*embedded}
     eligible = sorted(
-        {i for i, a in enumerate(flat) if a.dtype.kind in kinds} | {*embedded}
+        {i for i, a in enumerate(flat) if a.dtype.kind in kinds}
+        | {*embedded}
+        | numbers
     )
     if asked is not None:
         _check_asked(asked, eligible, paths, wanted)
@@ -81,7 +87,35 @@ def choose(model, run, x, wanted):
     if not eligible:
         raise ValueError(_nothing(model, flat, wanted))
     embedded = {i: c for i, c in embedded.items() if i in eligible}
-    return ExplainedInputs(eligible, embedded, calls)
+    return ExplainedInputs(eligible, embedded, calls, numbers)
+
+
+def _taken_as_floats(model, flat, paths):
+    """The ints and bools of several inputs that a model says are numbers.
+
+    One input alone may be ids that the user declared as floats, as Keras does
+    by default, and that something else than an embedding receives: an error
+    says more than a map of zeros.
+    """
+    try:
+        taken = inner(model).input
+    except (AttributeError, ValueError):  # subclassed
+        return set()
+    if len(flat) == 1:
+        return set()
+    named = taken
+    if not isinstance(taken, dict):
+        named = {x.name: x for x in keras.tree.flatten(taken)}
+        if not set(paths) <= set(named):
+            named = dict(zip(paths, keras.tree.flatten(taken)))
+    return {
+        i
+        for i, (path, array) in enumerate(zip(paths, flat))
+        if array.dtype.kind in "biu"
+        and keras.backend.is_float_dtype(
+            getattr(named.get(path), "dtype", "int32")
+        )
+    }
 
 
 def check_ids(name, ids, calls, path):

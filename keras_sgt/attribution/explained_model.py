@@ -53,6 +53,7 @@ class Explained:
         self.output = output
         self.wanted = wanted
         self.positions, self.embedded, self.classes = [], {}, None
+        self._numbers = set()
         self.probabilities = False  # of outputs that no known layer ends
         self._calls = []
         self._structure = self._inspected = None
@@ -72,9 +73,11 @@ class Explained:
         self._structure = keras.tree.map_structure(lambda a: 0, x)
         if kinds != self._inspected:
             explained_inputs.check_no_strings(x, self.model)
-            self.positions, self.embedded, self._calls = (
-                explained_inputs.choose(self.model, self._run, x, self.wanted)
+            found = explained_inputs.choose(
+                self.model, self._run, x, self.wanted
             )
+            self.positions, self.embedded = found.positions, found.embedded
+            self._calls, self._numbers = found.calls, found.numbers
             self._inspect_outputs([ops.convert_to_tensor(a[:1]) for a in flat])
             self._inspected = kinds
         paths = keras.tree.flatten(leaf_paths(x))
@@ -106,7 +109,8 @@ class Explained:
             else:
                 dtype = keras.backend.standardize_dtype(inputs[i].dtype)
                 is_float = keras.backend.is_float_dtype(dtype)
-                flat[i] = value if is_float else ops.cast(value, dtype)
+                stays = is_float or i in self._numbers
+                flat[i] = value if stays else ops.cast(value, dtype)
         nest = keras.tree.pack_sequence_as(self._structure, flat)
         with contextlib.ExitStack() as stack:
             layers = {id(c.layer): c.layer for c in self._calls}

@@ -14,14 +14,23 @@ class _GuidedCallback(keras.callbacks.Callback):
             )
         super().set_model(model)
 
+    def on_train_end(self, logs=None):
+        self.model.settle()
+
+    def log(self, logs, name):
+        """Puts what the epoch was trained with beside its metrics."""
+        if logs is not None:
+            logs[name] = getattr(self.model, name)
+
 
 class KLWeightWarmup(_GuidedCallback):
     """Raises `kl_weight` in equal parts from epoch to epoch.
 
     Epoch 0 trains with `start`, epoch `epochs` and all after it with the
     weight that the model had when training began, which is also the one that
-    it is saved with. Epochs at 0 are plain training at its price; the step is
-    compiled once more when they end.
+    it is saved with, and has after training. Epochs at 0 are plain training at
+    its price; the step is compiled once more when they end. `History` has the
+    `kl_weight` of every epoch.
 
     Args:
         epochs: int ≥ 1, the epoch that first has the full weight.
@@ -57,16 +66,22 @@ class KLWeightWarmup(_GuidedCallback):
         with self.model.for_now():
             self.model.kl_weight = self.start + share * (full - self.start)
 
-    def on_train_end(self, logs=None):
-        self.model.settle()
+    def on_epoch_end(self, epoch, logs=None):
+        self.log(logs, "kl_weight")
 
 
 class MaskFractionSchedule(_GuidedCallback):
     """Sets `mask_fraction` at the beginning of every epoch.
 
+    The model's own fraction, which it had when training began, is the one that
+    it is saved with, and has after training. `History` has the `mask_fraction`
+    of every epoch.
+
     Args:
         schedule: callable `(epoch, mask_fraction) -> float`, as in
-            `keras.callbacks.LearningRateScheduler`.
+            `keras.callbacks.LearningRateScheduler`. It is given the fraction
+            of the epoch before, also where training was stopped and goes on
+            with `initial_epoch`; in the first epoch the model's own.
 
     Raises:
         ValueError: for a schedule that cannot be called, or that returns
@@ -94,14 +109,16 @@ class MaskFractionSchedule(_GuidedCallback):
         self.model.begin_epoch(epoch, self.schedule)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.model.end_epoch()
+        self.log(logs, "mask_fraction")
 
 
 class AdaptiveMaskFraction(_GuidedCallback):
     """Masks as much as the model withstands.
 
     After every epoch `mask_fraction` rises by `step` if what is monitored
-    reached its target, and falls by `step` if it did not.
+    reached its target, and falls by `step` if it did not. What was found so
+    stays: the model is saved with it, and has it after training. `History` has
+    the `mask_fraction` of every epoch.
 
     Args:
         target: float, what the monitored quantity is to reach.
@@ -180,10 +197,8 @@ class AdaptiveMaskFraction(_GuidedCallback):
                 start = self.model.mask_fraction
             self.model.mask_fraction = start
 
-    def on_train_end(self, logs=None):
-        self.model.settle()
-
     def on_epoch_end(self, epoch, logs=None):
+        self.log(logs, "mask_fraction")
         plain = self.monitor == "divergence" and self.model.kl_weight == 0
         if epoch < self.warmup or plain:
             return

@@ -16,6 +16,9 @@ from keras_sgt.report import measures as known_measures
 from keras_sgt.report.data import Data
 from keras_sgt.report.methods import named_methods
 
+# Numbers of the inputs in one pass, and the bounds of its samples.
+PASS, BATCHES = 2**18, (64, 512)
+
 
 @dataclasses.dataclass(frozen=True)
 class Names:
@@ -80,7 +83,7 @@ def checked(given):
     """
     models = named_models(given.models)
     data = _data(given, models)
-    batch_size = checks.count("batch_size", given.batch_size)
+    batch_size = _batch_size(given.batch_size, data)
     return Arguments(
         names=_names(given, models, data),
         models=models,
@@ -96,6 +99,21 @@ def checked(given):
         ),
         batch_size=batch_size,
     )
+
+
+def _batch_size(given, data):
+    """What was given, or as many samples as `PASS` numbers make up.
+
+    Few large passes are faster than many small ones, above all on PyTorch while
+    other programs run. Of a text it is not known how large its vectors are.
+    """
+    if given is not None:
+        return checks.count("batch_size", given)
+    least, most = BATCHES
+    if data.domain == "text":
+        return least
+    fitting = max(1, PASS // data.x[0].size)
+    return min(max(least, 2 ** (fitting.bit_length() - 1)), most)
 
 
 def _names(given, models, data):

@@ -25,7 +25,7 @@ def compare(
     token_names=None,
     from_logits="auto",
     samples=24,
-    batch_size=64,
+    batch_size=None,
     cache=None,
     verbose=1,
     traditional=None,
@@ -78,7 +78,8 @@ def compare(
             the activation of the last layer, or, where that cannot be known,
             by whether they leave [0, 1] or do not sum to 1.
         samples: int, how many samples are shown in pictures. Defaults to 24.
-        batch_size: int. Defaults to 64.
+        batch_size: int, samples in one pass through a model. Defaults to
+            `None`: 64, and up to 512 of small samples, but of texts.
         cache: path of a folder that keeps what is finished: the same call
             goes on where it was interrupted. Defaults to none.
         verbose: 1 for a progress bar. Defaults to 1.

@@ -5,6 +5,7 @@ import re
 from keras_sgt import checks
 from keras_sgt.report import measures as known_measures
 from keras_sgt.report import summary
+from keras_sgt.report.tasks import NUMBERS
 
 # The words by which a model's name tells how it was trained.
 ROLES = {
@@ -88,6 +89,8 @@ def left_out(comparison):
 def at_chance(comparison):
     """The models whose accuracy is not above chance, or hardly.
 
+    Of a regression, those that are no better than its mean.
+
     Returns:
         dict from their names to what is said of it.
     """
@@ -98,13 +101,17 @@ def at_chance(comparison):
         chance, value, low = comparison.chance, row["value"], row["low"]
         if comparison.quality == "accuracy":
             low = summary.wilson(value, comparison.count)[0]
-        said = f"chance, {chance:.3f}"
+        near, unlike = "is at or near chance", "cannot be told from chance"
+        said = f", {chance:.3f}"
+        if comparison.task == NUMBERS:
+            near = "is hardly better than to say the mean always"
+            unlike = "cannot be told from what says the mean always"
+            said = ""
         if value <= chance + NEAR_CHANCE * (1 - chance):
-            found[row["model"]] = f"is at or near {said}"
+            found[row["model"]] = f"{near}{said}"
         elif low is not None and low <= chance:
-            found[row["model"]] = (
-                f"cannot be told from {said}, with {comparison.count} samples"
-            )
+            samples = f", with {comparison.count} samples"
+            found[row["model"]] = f"{unlike}{said}{samples}"
     return found
 
 

@@ -41,7 +41,7 @@ class ChangingNumbers:
     def mask_fraction(self, value):
         for term in self._masking_terms():
             term.mask_fraction = value
-        self._begun = None
+        self._scheduled = None
 
     @property
     def masking(self):
@@ -114,23 +114,23 @@ class ChangingNumbers:
             self.retrace()
 
     def begin_epoch(self, epoch, schedule):
-        """Sets `mask_fraction` by a schedule, once an epoch.
+        """Sets `mask_fraction` for an epoch, by a schedule.
 
         An epoch that was stopped midway begins again from what it began from.
 
         Args:
             epoch: int, the epoch that begins.
-            schedule: callable `(epoch, mask_fraction) -> float`.
+            schedule: callable `(epoch, mask_fraction) -> float`, given the
+                fraction of the epoch before, or the one that lasts.
         """
-        begun, before = self._begun or (None, None)
-        if begun != epoch:
-            before = self.mask_fraction
-        self.mask_fraction = schedule(epoch, before)
-        self._begun = (epoch, before)
-
-    def end_epoch(self):
-        """Tells that what `begin_epoch` began has ended."""
-        self._begun = None
+        last, before, reached = self._scheduled or (None, None, None)
+        if last != epoch:
+            with self.lasting():
+                own = self.mask_fraction
+            before = reached if last == epoch - 1 else own
+        with self.for_now():
+            self.mask_fraction = schedule(epoch, before)
+        self._scheduled = (epoch, before, self.mask_fraction)
 
     def sync(self):
         """Hands the variables their values, which JAX holds while it trains."""

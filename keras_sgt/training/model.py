@@ -74,6 +74,11 @@ def _of_keras(method):
             self._change_program()
         return method(*bound.args, **bound.kwargs)
 
+    name = method.__name__
+    train.__qualname__ = f"SaliencyGuidedModel.{name}"
+    train.__doc__ = (
+        f"Trains as the guidance says; arguments: see `keras.Model.{name}`."
+    )
     return train
 
 
@@ -277,7 +282,7 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
         self._guides = True  # whether the step under way is a guided one
         self._programs = _Programs()
         self._step = 0  # where every n-th is guided, how many there were
-        self._begun = None  # what a schedule changed in the epoch under way
+        self._scheduled = None  # the last epoch that a schedule changed
         self._mask_function = None
         self._has_looked = False  # at the saliency of a first batch
         self._trackers = [
@@ -697,7 +702,7 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
-        progress.save(store, self, self._step, self._begun)
+        progress.save(store, self, self._step, self._scheduled)
 
     def export(self, filepath, *args, **kwargs):
         """Exports the wrapped model: see `keras.Model.export`."""
@@ -721,7 +726,7 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
         super().load_own_variables(progress.without(store))
         with self._retracing():
             found = progress.load(store, self)
-        self._step, self._begun = found or (self._step, self._begun)
+        self._step, self._scheduled = found or (self._step, self._scheduled)
 
     @property
     def output_names(self):

@@ -27,17 +27,17 @@ def savers_last(callbacks):
     return sorted(callbacks, key=lambda each: isinstance(each, SAVERS))
 
 
-def save(store, model, step, begun):
+def save(store, model, step, scheduled):
     """Writes into a file's part of the model.
 
     Args:
         store: what `save_own_variables` is given.
         model: `SaliencyGuidedModel`.
         step: int, the count of its steps.
-        begun: `(epoch, mask_fraction)`, the epoch under way that a schedule
-            changed the fraction in, and the fraction before; or `None`.
+        scheduled: `(epoch, before, fraction)`, the last epoch that a schedule
+            set the fraction for, and the fraction before; or `None`.
     """
-    state = {"step": [step, *(begun or (-1, 0.0))]}
+    state = {"step": [step, *(scheduled or (-1, 0.0, 0.0))]}
     for name, (settings, seeds) in _owners(model).items():
         state[f"numbers.{name}"] = [[s.first, s.lasting] for s in settings]
         if seeds:
@@ -62,7 +62,7 @@ def load(store, model):
     nothing; nor does a number change that the model was built differently with.
 
     Returns:
-        `(step, begun)`, or `None` if the file has none.
+        `(step, scheduled)`, or `None` if the file has none.
     """
     keys = list(store.keys())
     found = {
@@ -82,8 +82,8 @@ def load(store, model):
         if states.shape == (len(seeds), 2):
             for seed, state in zip(seeds, states):
                 seed.assign(state)
-    step, epoch, fraction = found["step"].tolist()
-    return int(step), None if epoch < 0 else (int(epoch), fraction)
+    step, epoch, *fractions = found["step"].tolist()
+    return int(step), None if epoch < 0 else (int(epoch), *fractions)
 
 
 def _owners(model):

@@ -100,6 +100,31 @@ class TestMixedInputs:
             found = method(mixed.model)(mixed.x)
             assert_maps(found, mixed.contributions(), zeros=["flag"])
 
+    def test_whole_numbers_that_the_model_takes_as_floats(self, mixed):
+        """A column of ints, as a table of pandas has it: not zeros."""
+        x = {**mixed.x, "age": np.arange(6)[:, None]}
+        as_floats = {**x, "age": x["age"].astype("float32")}
+        for method in (IntegratedGradients, DeepLIFT, FeatureAblation):
+            explain = method(mixed.model)
+            assert_maps(explain(x), explain(as_floats))
+
+    def test_ids_that_are_declared_as_floats(self):
+        """As Keras declares every input by default: at the embedding."""
+        inputs = [keras.Input((1,), name=name) for name in ("age", "city")]
+        city = layers.Flatten()(layers.Embedding(5, 3)(inputs[1]))
+        joined = layers.Concatenate()([inputs[0], city])
+        model = keras.Model(inputs, layers.Dense(2)(joined))
+        x = {"age": np.arange(5)[:, None], "city": np.arange(5)[:, None]}
+        base = {"age": 0, "city": 2}
+        found = IntegratedGradients(model, baselines=base)(x, 0)
+        arrays = [x["age"].astype("float32"), x["city"]]
+        logits = model.predict(arrays, verbose=0)[:, 0]
+        empty = model.predict([np.zeros((1, 1)), 2 * np.ones((1, 1))])[:, 0]
+        np.testing.assert_allclose(
+            (found["age"] + found["city"])[:, 0], logits - empty, atol=1e-4
+        )
+        assert found["city"][2] == 0
+
     def test_without_gradients_bools_too(self, mixed):
         found = FeatureAblation(mixed.model)(mixed.x)
         assert_maps(found, mixed.contributions())

@@ -65,8 +65,37 @@ def test_adaptive_fraction_that_is_interrupted_goes_on(images):
 def test_fraction_schedule(images):
     watching, model = Watching(), guided()
     schedule = callbacks.MaskFractionSchedule(lambda epoch, old: old / 2)
-    model.fit(*images, epochs=3, verbose=0, callbacks=[schedule, watching])
+    for first, last in ((0, 2), (2, 3)):
+        model.fit(
+            *images,
+            initial_epoch=first,
+            epochs=last,
+            verbose=0,
+            callbacks=[schedule, watching],
+        )
     assert watching.fractions == [0.25, 0.125, 0.0625]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 4])
+def test_schedules_end_with_the_models_own_numbers(images, epochs):
+    """Wherever they are stopped; `History` has what each epoch had."""
+    model = guided()
+    changes = [
+        callbacks.KLWeightWarmup(2, start=0.2),
+        callbacks.MaskFractionSchedule(lambda epoch, old: old / 2),
+    ]
+    history = model.fit(*images, epochs=epochs, verbose=0, callbacks=changes)
+    expected = {
+        "kl_weight": [0.2, 0.5, 0.8, 0.8],
+        "mask_fraction": [0.25, 0.125, 0.0625, 0.03125],
+    }
+    for name, values in expected.items():
+        assert history.history[name] == pytest.approx(values[:epochs])
+    assert (model.kl_weight, model.mask_fraction) == (0.8, 0.5)
+    assert model.get_config()["mask_fraction"] == 0.5
+    # Nothing that callbacks leave alone is told.
+    history = model.fit(*images, verbose=0).history
+    assert sorted(history) == ["divergence", "loss"]
 
 
 class Told(keras.callbacks.Callback):
@@ -90,10 +119,11 @@ def test_adaptive_fraction(images, mode, expected):
         1.0, monitor="told", mode=mode, step=0.2, warmup=1
     )
     watching, model = Watching(), guided()
-    model.fit(
+    history = model.fit(
         *images, epochs=5, verbose=0, callbacks=[watching, told, adaptive]
     )
     assert watching.fractions == pytest.approx(expected)
+    assert history.history["mask_fraction"] == pytest.approx(expected)
 
 
 def test_adaptive_fraction_keeps_its_bounds(images):

@@ -121,6 +121,19 @@ class TestDataSets:
                 compared(pair(), given)
 
 
+@pytest.mark.parametrize(
+    ("shape", "batch_size"), [((8,), 512), ((28, 28, 1), 256), ((99, 99), 64)]
+)
+def test_small_samples_go_through_together(shape, batch_size):
+    x, y = RNG.normal(size=(20, *shape)), np.arange(20) % 3
+    models = {"only": classifier(shape)}
+    result = compared(models, x, y, measures=["gini"])
+    assert result.batch_size == batch_size
+    own = compared(models, x, y, measures=["gini"], batch_size=7)
+    assert own.batch_size == 7
+    assert rows(own) == rows(result)
+
+
 def test_labels_in_any_form():
     x, y = RNG.normal(size=(20, 8)), np.arange(20) % 3
     models = pair()
@@ -366,6 +379,14 @@ class TestRegression:
         assert "R² " in result.verdict
         result.save(tmp_path / "page.html")
         result.figure()
+
+    def test_what_says_the_mean_has_no_reasons(self):
+        models, x, y = self.given()
+        models["guided"].set_weights([np.zeros((5, 1)), np.zeros(1)])
+        assert (
+            "guided is hardly better than to say the mean always"
+            in compared(models, x, y).verdict
+        )
 
     def test_of_several_outputs(self):
         models, x, y = self.given(2)

@@ -1,35 +1,20 @@
 """The report in a real browser: it shows, slides, filters, loads nothing."""
 
+import importlib.resources
 import os
 import pathlib
-import shutil
 
+import chromium
 import keras
 import numpy as np
 import pytest
+from chromium import settle
 from keras import layers
 
 import keras_sgt
 
-CHROMIUM = shutil.which("chromium")
 SCREENSHOTS = os.environ.get("KERAS_SGT_SCREENSHOTS")
 RNG = np.random.default_rng(0)
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="the browser Chromium is not installed"
-)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-quic"],
-        )
-        yield browser
-        browser.close()
 
 
 def classifiers(shape, head=()):
@@ -116,7 +101,9 @@ DOMAINS = {f.__name__: f for f in (images, series, table, text, regression)}
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory):
+def pages(browser, tmp_path_factory):
+    if browser is None:
+        pytest.skip("Chromium, or playwright, is not installed")
     folder = tmp_path_factory.mktemp("pages")
     for name, make in DOMAINS.items():
         models, x, y, options = make()
@@ -127,39 +114,11 @@ def pages(tmp_path_factory):
     return folder
 
 
-def settle(page):
-    """Waits until what is due has been painted."""
-    page.evaluate(
-        "new Promise(done => requestAnimationFrame("
-        "() => requestAnimationFrame(done)))"
-    )
-
-
 @pytest.fixture
 def opened(browser, pages):
     """Opens a page; what the console says and what is asked for fail it."""
-    said, asked = [], []
-
-    def opening(name, width=1280, scheme="light"):
-        page = browser.new_page(
-            viewport={"width": width, "height": 900}, color_scheme=scheme
-        )
-        page.on(
-            "console",
-            lambda m: said.append(m.text) if m.type == "error" else None,
-        )
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto((pages / f"{name}.html").as_uri())
-        page.locator(".sample").first.scroll_into_view_if_needed()
-        page.wait_for_selector(".sample .views", state="attached")
-        settle(page)
-        return page
-
-    yield opening
-    assert said == []
-    assert all(url.startswith("file:") for url in asked)
-    assert len(asked) == len(set(asked))
+    with chromium.listening(browser) as opened:
+        yield lambda name, *how: opened(pages / f"{name}.html", *how)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -359,6 +318,28 @@ def test_a_regression_has_numbers_for_classes(opened):
     assert page.locator("#class, #correct").count() == 0
     names = page.locator(".bars").first.locator("td:first-child")
     assert names.all_text_contents() == ["age", "hours"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_an_accessibility_checker_finds_nothing_serious(opened, domain, scheme):
+    """Names, roles and contrast, as axe-core judges them."""
+    reason = "axe-core is not installed"
+    package = pytest.importorskip("axe_playwright_python", reason=reason)
+    axe = importlib.resources.files(package) / "axe.min.js"
+    page = opened(domain, 1280, scheme)
+    # It cannot tell the contrast on a shadow, which stands at the ends only.
+    page.locator(".wide").evaluate_all(
+        "all => all.forEach(one => { one.style.background = 'none'; })"
+    )
+    page.evaluate(axe.read_text())
+    found = page.evaluate("axe.run().then(found => found.violations)")
+    said = [
+        (each["id"], each["help"], [node["html"] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert said == []
 
 
 def test_cards_out_of_view_wait(opened):

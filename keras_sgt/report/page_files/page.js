@@ -374,7 +374,7 @@ function plots() {
 
 // The gallery: cards are filled and painted when they come into view.
 const says = {
-  classification: (s, m) => `${data.classNames[s.predicted[m]]} (${Math.round(100 * s.probability[m])} %)`,
+  classification: (s, m) => `${data.classNames[s.predicted[m]]} (${Math.round(100 * s.probability[m])}\u00a0%)`,
   "multi-label": (s, m) => s.said[m],
   regression: (s, m) => s.said[m],
 }[data.task];

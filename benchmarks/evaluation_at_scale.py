@@ -1,0 +1,299 @@
+"""Six methods and two measures for many images, beside Captum and Quantus.
+
+    KERAS_BACKEND=torch python benchmarks/evaluation_at_scale.py \
+        --also tensorflow=PYTHON --also jax=PYTHON
+
+Images of MNIST's size and a small convolutional network. Each side attributes
+all images by a method, then measures the maps, as one would write it: ours by
+`keras_sgt.attribution` and `keras_sgt.evaluation`, on this backend and on those
+whose interpreters are named; the other by a loop over Captum's methods and
+Quantus's `PixelFlipping` and `Sparseness`, for the same network in PyTorch's
+own layers. Every side has a process of its own, the sides take turns, and what
+they measured is compared: it has to be the same. All have one thread, so that
+what else runs on the machine weighs little.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+import common
+import keras
+import numpy as np
+from keras import layers
+
+SHAPE = (28, 28, 1)
+STEPS = 14  # levels of deletion, each of as many pixels
+BATCH = 256
+COPIES = 20  # steps of integrated gradients, noisy copies of SmoothGrad
+WINDOW = 7
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+}
+KERNELS = (5, 5, 1, 8), (3, 3, 8, 16), (400, 10)
+
+
+def weights():
+    rng = np.random.default_rng(0)
+    found = []
+    for shape in KERNELS:
+        scale = (2 / np.prod(shape[:-1])) ** 0.5
+        bias = 0.3 * rng.standard_normal(shape[-1])
+        found += [scale * rng.standard_normal(shape), bias]
+    return [w.astype("float32") for w in found]
+
+
+def images(count):
+    rng = np.random.default_rng(1)
+    return rng.random((count, *SHAPE), dtype="float32")
+
+
+def by_keras_sgt(x):
+    """Seconds for maps and for measures, and the means, by method."""
+    from keras_sgt import attribution, evaluation
+
+    model = keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            layers.Conv2D(8, 5, strides=2, activation="relu"),
+            layers.Conv2D(16, 3, strides=2, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(10, "softmax"),
+        ]
+    )
+    model.set_weights(weights())
+    target = model.predict(x, batch_size=BATCH, verbose=0).argmax(1)
+    methods = {
+        "gradient": attribution.Gradient(model),
+        "input × gradient": attribution.InputXGradient(model),
+        "integrated gradients": attribution.IntegratedGradients(
+            model, n_steps=COPIES
+        ),
+        "SmoothGrad": attribution.SmoothGrad(
+            model, nt_samples=COPIES, stdevs=0.1, seed=0
+        ),
+        "DeepLIFT": attribution.DeepLIFT(model),
+        "occlusion": attribution.Occlusion(
+            model, (WINDOW, WINDOW, 1), (WINDOW, WINDOW, 1)
+        ),
+    }
+
+    def measured(maps):
+        deleted = evaluation.deletion(
+            model,
+            x,
+            maps,
+            target,
+            levels=np.arange(1, STEPS) / STEPS,
+            batch_size=BATCH,
+        )
+        return deleted.curve[1:].mean(), evaluation.gini(maps).value
+
+    return timed(
+        {
+            name: lambda method=method: method(x, target, batch_size=BATCH)
+            for name, method in methods.items()
+        },
+        measured,
+    )
+
+
+def by_captum_and_quantus(x):
+    import quantus
+    import torch
+    from captum import attr
+
+    network = in_torch()
+    x = np.transpose(x, (0, 3, 1, 2))
+    tensor = torch.tensor(x)
+    with torch.no_grad():
+        parts = [network(part).argmax(1) for part in tensor.split(BATCH)]
+    target = torch.cat(parts)
+    window = (1, WINDOW, WINDOW)
+    methods = {
+        "gradient": (attr.Saliency, {"abs": False}),
+        "input × gradient": (attr.InputXGradient, {}),
+        "integrated gradients": (
+            attr.IntegratedGradients,
+            {"n_steps": COPIES, "internal_batch_size": BATCH},
+        ),
+        "SmoothGrad": (
+            lambda network: attr.NoiseTunnel(attr.Saliency(network)),
+            {
+                "nt_samples": COPIES,
+                "nt_samples_batch_size": 1,
+                "stdevs": 0.1,
+                "abs": False,
+            },
+        ),
+        "DeepLIFT": (attr.DeepLift, {}),
+        "occlusion": (
+            attr.Occlusion,
+            {"sliding_window_shapes": window, "strides": window},
+        ),
+    }
+    flipping = quantus.PixelFlipping(
+        features_in_step=x[0].size // STEPS,
+        normalise=False,
+        perturb_baseline=0.0,
+        disable_warnings=True,
+    )
+    sparseness = quantus.Sparseness(normalise=False, disable_warnings=True)
+
+    def attributed(make, options):
+        method = make(network)
+        return lambda: np.concatenate(
+            [
+                method.attribute(part, target=of, **options).numpy(force=True)
+                for part, of in zip(tensor.split(BATCH), target.split(BATCH))
+            ]
+        )
+
+    def measured(maps):
+        given = {
+            "model": network,
+            "x_batch": x,
+            "y_batch": target.numpy(),
+            "a_batch": maps,
+            "batch_size": BATCH,
+        }
+        curves = flipping(**given, softmax=True)
+        return np.mean(curves), np.mean(sparseness(**given))
+
+    return timed(
+        {name: attributed(*method) for name, method in methods.items()},
+        measured,
+    )
+
+
+def in_torch():
+    """The same network, of images with their channel first."""
+    import torch
+    from torch import nn
+
+    class Last(nn.Module):  # Keras flattens with the channels last
+        def forward(self, x):
+            return x.permute(0, 2, 3, 1).flatten(1)
+
+    first, second = nn.Conv2d(1, 8, 5, 2), nn.Conv2d(8, 16, 3, 2)
+    head = nn.Linear(400, 10)
+    w = [torch.tensor(each) for each in weights()]
+    for layer, kernel, bias in (
+        (first, w[0].permute(3, 2, 0, 1), w[1]),
+        (second, w[2].permute(3, 2, 0, 1), w[3]),
+        (head, w[4].T, w[5]),
+    ):
+        layer.weight.data, layer.bias.data = kernel.contiguous(), bias
+    network = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), Last(), head)
+    return network.eval()
+
+
+def timed(methods, measured):
+    rows = {}
+    for name, attribute in methods.items():
+        start = time.perf_counter()
+        maps = attribute()
+        middle = time.perf_counter()
+        deletion, gini = measured(maps)
+        rows[name] = {
+            "maps_s": round(middle - start, 2),
+            "measures_s": round(time.perf_counter() - middle, 2),
+            "deletion": round(float(deletion), 5),
+            "gini": round(float(gini), 5),
+        }
+    return rows
+
+
+SIDES = {
+    "keras_sgt": by_keras_sgt,
+    "Captum and Quantus": by_captum_and_quantus,
+}
+
+
+def of_side(side, count):
+    """What one side took and found, in this process."""
+    x, found = images(count), []
+
+    def work():
+        start = time.perf_counter()
+        found.append(SIDES[side](x))
+        found.append(time.perf_counter() - start)
+
+    peak = common.peak_mib(work)
+    return {
+        "seconds": round(found[1], 1),
+        "peak_mib": peak,
+        **common.circumstances(),
+        "methods": found[0],
+    }
+
+
+def in_a_process(python, backend, side, count):
+    done = subprocess.run(
+        [python, sys.argv[0], "--of", side, "--images", str(count)],
+        env={**os.environ, **ONE_THREAD, "KERAS_BACKEND": backend},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def check_alike(rows):
+    """Whether all sides measured the same; SmoothGrad's noise is random."""
+    first = rows[0]["methods"]
+    for row in rows[1:]:
+        for name, values in row["methods"].items():
+            tolerance = 2e-2 if name == "SmoothGrad" else 1e-3
+            for measure in ("deletion", "gini"):
+                np.testing.assert_allclose(
+                    values[measure],
+                    first[name][measure],
+                    atol=tolerance,
+                    err_msg=f"{measure} of {name} by {row['by']}",
+                )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--also", action="append", default=[])
+    parser.add_argument("--of", choices=list(SIDES))
+    args = parser.parse_args()
+    if args.of:
+        print(json.dumps(of_side(args.of, args.images)))
+        return
+    pythons = {"torch": sys.executable}
+    pythons |= dict(each.split("=", 1) for each in args.also)
+    turns = [(backend, "keras_sgt") for backend in pythons]
+    turns.append(("torch", "Captum and Quantus"))
+    rows = []
+    for _ in range(args.rounds):
+        for backend, side in turns:
+            found = in_a_process(pythons[backend], backend, side, args.images)
+            version = found.pop("versions")[backend]
+            by = f"{side}, {backend} {version}"
+            for name in ("backend", "machine"):
+                del found[name]
+            rows.append({"by": by, **found})
+            print(by, found["seconds"], found["peak_mib"], flush=True)
+    check_alike(rows)
+    content = {
+        "images": args.images,
+        "rounds": args.rounds,
+        "batch_size": BATCH,
+        "rows": rows,
+    }
+    common.save("evaluation_at_scale", content)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main()
