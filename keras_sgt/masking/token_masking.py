@@ -283,7 +283,7 @@ class TokenMasking(Masking):
 
     def _check_whole(self, inputs, batch):
         ids = keras.tree.flatten(inputs)[self.position(inputs)]
-        is_share = batch is not None or backend.replica_count() > 1
+        is_share = batch is not None or backend.shares_step()
         if is_share and self.replacement.spans_batch(ids):
             raise ValueError(
                 f"{type(self.replacement).__name__} takes ids from the other "
