@@ -16,8 +16,8 @@ nox.options.sessions = ["lint", "tests", "serving", "lowest"]
 PINNED = {"tensorflow": [], "jax": [], "torch": ["torch==2.13.0"]}
 EXTRAS = {
     "tensorflow": "tensorflow,data",
-    "jax": "jax",
-    "torch": "torch,reference,browser",
+    "jax": "jax,loaders",
+    "torch": "torch,loaders,reference,browser",
 }
 
 # KerasHub without its tensorflow-text, which would bring TensorFlow along; its

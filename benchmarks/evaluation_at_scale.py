@@ -9,8 +9,8 @@ all images by a method, then measures the maps, as one would write it: ours by
 whose interpreters are named; the other by a loop over Captum's methods and
 Quantus's `PixelFlipping` and `Sparseness`, for the same network in PyTorch's
 own layers. Every side has a process of its own, the sides take turns, and what
-they measured is compared: it has to be the same. All have one thread, so that
-what else runs on the machine weighs little.
+they measured is compared: it has to be the same. All have one thread, and what
+is told are seconds of the processor, so that other programs weigh little.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def images(count):
 
 
 def by_keras_sgt(x):
-    """Seconds for maps and for measures, and the means, by method."""
+    """What `timed` returns."""
     from keras_sgt import attribution, evaluation
 
     model = keras.Sequential(
@@ -195,15 +195,16 @@ def in_torch():
 
 
 def timed(methods, measured):
+    """Seconds for maps and for measures, and the means, by method."""
     rows = {}
     for name, attribute in methods.items():
-        start = time.perf_counter()
+        start = time.process_time()
         maps = attribute()
-        middle = time.perf_counter()
+        middle = time.process_time()
         deletion, gini = measured(maps)
         rows[name] = {
             "maps_s": round(middle - start, 2),
-            "measures_s": round(time.perf_counter() - middle, 2),
+            "measures_s": round(time.process_time() - middle, 2),
             "deletion": round(float(deletion), 5),
             "gini": round(float(gini), 5),
         }
@@ -221,9 +222,9 @@ def of_side(side, count):
     x, found = images(count), []
 
     def work():
-        start = time.perf_counter()
+        start = time.process_time()
         found.append(SIDES[side](x))
-        found.append(time.perf_counter() - start)
+        found.append(time.process_time() - start)
 
     peak = common.peak_mib(work)
     return {

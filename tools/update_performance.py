@@ -395,8 +395,9 @@ def at_scale():
             f"{result['images']:,} images of MNIST's size, six methods "
             f"({methods}) and two measures (deletion, Gini) of each, beside a "
             "loop over Captum and Quantus for the same network in PyTorch's "
-            "own layers; the values are the same. A process and one thread "
-            "each, one run ([benchmarks/evaluation_at_scale.py]"
+            "own layers; the values are the same. Seconds of the processor, a "
+            "process and one thread each, one run "
+            "([benchmarks/evaluation_at_scale.py]"
             "(../benchmarks/evaluation_at_scale.py)). The fastest, "
             f"{best['by']}, is {other['seconds'] / best['seconds']:.1f} times "
             "as fast.",
@@ -404,6 +405,32 @@ def at_scale():
                 ["", "all", "maps", "measures", "peak memory", "as fast"],
                 lines,
             ),
+        ]
+    )
+
+
+def pages():
+    lines = [
+        [
+            title(result),
+            f"{row['samples']:,}",
+            f"{row['inputs_mib']} MiB",
+            f"{row['peak_mib']} MiB",
+            f"{row['page_kib']} KiB",
+        ]
+        for result in results("report_size-*.json")
+        for row in result["rows"]
+    ]
+    if not lines:
+        return ""
+    return "\n\n".join(
+        [
+            "## The page of a comparison",
+            "Two networks and six methods on images of MNIST's size: the peak "
+            "memory of `compare` and `save` above what the process held, and "
+            "the page ([benchmarks/report_size.py]"
+            "(../benchmarks/report_size.py)).",
+            table(["", "samples", "inputs", "peak memory", "page"], lines),
         ]
     )
 
@@ -485,7 +512,7 @@ def page():
             f"--rounds {result['rounds']} --seconds {result['seconds']}{keep}`"
         )
     parts += [fewer_steps(), direct(found), compiled(), memory(), steady()]
-    parts += [at_scale(), busy(), low_precision(), selection()]
+    parts += [at_scale(), pages(), busy(), low_precision(), selection()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

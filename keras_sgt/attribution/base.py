@@ -28,8 +28,9 @@ class Attribution:
     """Base class of the methods: what each input feature did for a score.
 
     A method is made for a model and called on inputs. One call explains all
-    inputs, each in a map of its own: floats as they are; ids at the output of
-    the `keras.layers.Embedding` that receives them, pooled to one number for
+    inputs, each in a map of its own: floats as they are (of several inputs ints
+    and bools, too, that the model takes as floats); ids at the output of the
+    `keras.layers.Embedding` that receives them, pooled to one number for
     each id; for methods that take no gradient (`FeatureAblation`,
     `Occlusion`, `Random`) all numbers and bools. Strings, and for the others
     bools and integers that no embedding receives, have no features: their maps

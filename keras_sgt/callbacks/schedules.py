@@ -17,7 +17,7 @@ class _GuidedCallback(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self.model.settle()
 
-    def log(self, logs, name):
+    def _log(self, logs, name):
         """Puts what the epoch was trained with beside its metrics."""
         if logs is not None:
             logs[name] = getattr(self.model, name)
@@ -67,7 +67,7 @@ class KLWeightWarmup(_GuidedCallback):
             self.model.kl_weight = self.start + share * (full - self.start)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.log(logs, "kl_weight")
+        self._log(logs, "kl_weight")
 
 
 class MaskFractionSchedule(_GuidedCallback):
@@ -109,7 +109,7 @@ class MaskFractionSchedule(_GuidedCallback):
         self.model.begin_epoch(epoch, self.schedule)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.log(logs, "mask_fraction")
+        self._log(logs, "mask_fraction")
 
 
 class AdaptiveMaskFraction(_GuidedCallback):
@@ -198,7 +198,7 @@ class AdaptiveMaskFraction(_GuidedCallback):
             self.model.mask_fraction = start
 
     def on_epoch_end(self, epoch, logs=None):
-        self.log(logs, "mask_fraction")
+        self._log(logs, "mask_fraction")
         plain = self.monitor == "divergence" and self.model.kl_weight == 0
         if epoch < self.warmup or plain:
             return

@@ -98,6 +98,26 @@ def test_schedules_end_with_the_models_own_numbers(images, epochs):
     assert sorted(history) == ["divergence", "loss"]
 
 
+class StepByStep(keras.callbacks.Callback):
+    """A warm-up of one's own, as docs/settings.md has it."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        with self.model.for_now():
+            self.model.kl_weight += 0.1
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["kl_weight"] = self.model.kl_weight
+
+
+def test_what_changes_in_every_step_is_told_as_the_epoch_ends(images):
+    model = guided()
+    history = model.fit(
+        *images, batch_size=20, epochs=2, verbose=0, callbacks=[StepByStep()]
+    )
+    assert history.history["kl_weight"] == pytest.approx([1.1, 1.4])
+    assert model.get_config()["kl_weight"] == 0.8
+
+
 class Told(keras.callbacks.Callback):
     """Puts a value for each epoch into the logs, as a metric would."""
 

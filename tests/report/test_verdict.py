@@ -22,7 +22,16 @@ def reading(column):
     return model
 
 
-def compared(mass, wrong=None, n=200, spread=0.1, seeds=1, shift=0, **options):
+def compared(
+    mass,
+    wrong=None,
+    n=200,
+    spread=0.1,
+    seeds=1,
+    shift=0,
+    turned=False,
+    **options,
+):
     """A comparison in which all is known but the noise.
 
     Args:
@@ -30,6 +39,7 @@ def compared(mass, wrong=None, n=200, spread=0.1, seeds=1, shift=0, **options):
         wrong: dict from names to the share of samples that are told wrong.
         spread: float, the noise of the mass, between samples.
         shift: float, the noise of the mass, between seeds.
+        turned: bool, whether there is a second method that says the opposite.
     """
     rng = np.random.default_rng(0)
     y = rng.permutation(np.arange(n) % 2)
@@ -45,12 +55,17 @@ def compared(mass, wrong=None, n=200, spread=0.1, seeds=1, shift=0, **options):
             noise = level + spread * rng.normal(size=n)
             shares[id(model)] = noise.clip(0.01, 0.99)
 
-    def method(model):
+    def method(model, opposite=False):
         def attribute(x, batch_size):
             share = shares[id(model)][:, None]
+            share = 1 - share if opposite else share
             return np.hstack([share, (1 - share) / 5 * np.ones((1, 5))])
 
         return attribute
+
+    methods = {"given": method}
+    if turned:
+        methods["turned"] = lambda model: method(model, opposite=True)
 
     truth = np.zeros((1, LENGTH), bool)
     truth[0, 0] = True
@@ -58,7 +73,7 @@ def compared(mass, wrong=None, n=200, spread=0.1, seeds=1, shift=0, **options):
         models,
         x,
         y,
-        methods={"given": method},
+        methods=methods,
         measures=["relevance_mass", "gini"],
         truth=truth,
         verbose=0,
@@ -92,6 +107,26 @@ def test_worse():
     said = compared(dict(zip(ALL, (0.7, 0.4, 0.4)))).verdict
     assert "guided against traditional: localisation worse" in said
     assert "there is no gain that it could explain" in said
+
+
+def test_better_in_one_and_worse_in_another():
+    said = compared({"traditional": 0.4, "guided": 0.6}, turned=True).verdict
+    assert (
+        "localisation mixed (better: relevance mass on truth of given; worse: "
+        "relevance mass on truth of turned)"
+    ) in said
+
+
+@pytest.mark.parametrize(
+    ("wrong", "tolerance", "why"),
+    [(0.2, 0.02, "is left out"), (0.48, 0.6, "is at or near chance")],
+)
+def test_a_control_that_cannot_predict_tells_nothing(wrong, tolerance, why):
+    mass = dict(zip(ALL, (0.4, 0.7, 0.9)))
+    wrong = {"random mask": wrong}
+    said = compared(mass, wrong, accuracy_tolerance=tolerance).verdict
+    assert "localisation better" in said
+    assert f"The control tells nothing: random mask {why}" in said
 
 
 def test_equal_within_noise():

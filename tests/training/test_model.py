@@ -1,5 +1,6 @@
 """SaliencyGuidedModel as a user of Keras meets it."""
 
+import pydoc
 import warnings
 
 import keras
@@ -932,3 +933,17 @@ def test_what_training_repeats_is_computed_once(first, forwards):
         guided.train_on_batch(*batch)
     assert forward.count == forwards
     assert "call" not in vars(convolution)
+
+
+def test_help_begins_with_what_is_ours():
+    told = pydoc.plain(pydoc.render_doc(keras_sgt.SaliencyGuidedModel))
+    own, inherited, _ = told.partition("inherited from")
+    assert inherited
+    words = (
+        "its gradients show",
+        "mask_on_batch(self",
+        "see `keras.Model.fit`",
+    )
+    places = [own.find(each) for each in words]
+    assert -1 < places[0] < 1000
+    assert -1 not in places
