@@ -72,7 +72,8 @@ def _of_keras(method):
         if weighted != self._class_weighted:
             self._class_weighted = weighted
             self._change_program()
-        return method(*bound.args, **bound.kwargs)
+        with backend.advised():
+            return method(*bound.args, **bound.kwargs)
 
     name = method.__name__
     train.__qualname__ = f"SaliencyGuidedModel.{name}"
