@@ -1,4 +1,4 @@
-"""The notebooks' cells, run as a script: what they say of their output holds."""
+"""The notebooks run as scripts, and what they say of their output holds."""
 
 import pathlib
 import re
