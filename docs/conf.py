@@ -1,9 +1,9 @@
 """The site: `nox -s docs` builds it from these pages and the docstrings."""
 
 import inspect
+import json
 import pathlib
 import re
-import shutil
 import sys
 
 DOCS = pathlib.Path(__file__).parent
@@ -35,7 +35,7 @@ suppress_warnings = ["myst.header"]  # results.md has a level less in places
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300  # seconds a cell, also on a busy machine
-nb_merge_streams = True
+nb_output_stderr = "remove"  # it names folders of the machine that builds
 
 # Docstrings write code in single backticks.
 default_role = "code"
@@ -135,10 +135,16 @@ def how_to_open(app, pagename, templatename, context, doctree):
 
 
 def notebooks_beside_pages(app, error):
+    """The files to take along, to be run anew: without outputs."""
     if error is None and app.builder.name == "html":
         run = pathlib.Path(app.env.mystnb_config.output_folder) / NOTEBOOKS
-        for notebook in run.glob("*.ipynb"):
-            shutil.copy(notebook, pathlib.Path(app.outdir) / NOTEBOOKS)
+        for file in run.glob("*.ipynb"):
+            notebook = json.loads(file.read_text())
+            for cell in notebook["cells"]:
+                if cell["cell_type"] == "code":
+                    cell.update(outputs=[], execution_count=None)
+            copy = pathlib.Path(app.outdir) / NOTEBOOKS / file.name
+            copy.write_text(json.dumps(notebook, indent=1))
 
 
 def setup(app):
