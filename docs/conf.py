@@ -1,6 +1,7 @@
 """The site: `nox -s docs` builds it from these pages and the docstrings."""
 
 import inspect
+import json
 import pathlib
 import re
 import sys
@@ -14,7 +15,7 @@ import keras_sgt  # noqa: E402
 project = "keras_sgt"
 author = "The keras_sgt authors"
 release = version = keras_sgt.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "results"]
 
 html_theme = "furo"
@@ -29,6 +30,12 @@ html_use_index = html_domain_indices = False  # the search finds more
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 suppress_warnings = ["myst.header"]  # results.md has a level less in places
+
+# Notebooks run in each build: what is shown is what this version gave.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300  # seconds a cell, also on a busy machine
+nb_output_stderr = "remove"  # it names folders of the machine that builds
 
 # Docstrings write code in single backticks.
 default_role = "code"
@@ -103,7 +110,46 @@ def for_readers_of_screens(app, pagename, templatename, context, doctree):
     context["body"] = body.replace(wide, f'<div tabindex="0"{wide[4:]}')
 
 
+NOTEBOOKS = "notebooks/"
+# Only what lies on GitHub opens there by a link; a file has to be uploaded.
+HOSTED = {
+    "Colab": "https://colab.research.google.com/",
+    "Kaggle": "https://www.kaggle.com/code",
+}
+
+
+def how_to_open(app, pagename, templatename, context, doctree):
+    """Under a notebook's title: its file, and where to open that."""
+    if not pagename.startswith(NOTEBOOKS):
+        return
+    services = " or ".join(
+        f'<a href="{address}">{name}</a>' for name, address in HOSTED.items()
+    )
+    file = f"{pagename.removeprefix(NOTEBOOKS)}.ipynb"
+    opens = (
+        f'<p>Run it yourself: download <a href="{file}" download>{file}</a>, '
+        f"and upload it to {services}.</p>"
+    )
+    title, end, rest = context["body"].partition("</h1>")
+    context["body"] = title + end + opens + rest
+
+
+def notebooks_beside_pages(app, error):
+    """The files to take along, to be run anew: without outputs."""
+    if error is None and app.builder.name == "html":
+        run = pathlib.Path(app.env.mystnb_config.output_folder) / NOTEBOOKS
+        for file in run.glob("*.ipynb"):
+            notebook = json.loads(file.read_text())
+            for cell in notebook["cells"]:
+                if cell["cell_type"] == "code":
+                    cell.update(outputs=[], execution_count=None)
+            copy = pathlib.Path(app.outdir) / NOTEBOOKS / file.name
+            copy.write_text(json.dumps(notebook, indent=1))
+
+
 def setup(app):
+    app.connect("html-page-context", how_to_open)
+    app.connect("build-finished", notebooks_beside_pages)
     # After furo, which makes the tree.
     app.connect("html-page-context", for_readers_of_screens, priority=900)
     app.connect("autodoc-process-signature", signature)
