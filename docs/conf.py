@@ -35,6 +35,7 @@ suppress_warnings = ["myst.header"]  # results.md has a level less in places
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300  # seconds a cell, also on a busy machine
+nb_merge_streams = True
 nb_output_stderr = "remove"  # it names folders of the machine that builds
 
 # Docstrings write code in single backticks.
