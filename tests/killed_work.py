@@ -70,7 +70,7 @@ def compare(folder):
             {"only": model},
             x,
             y,
-            methods=["gradient", "smoothgrad"],
+            methods=["gradient", "smooth_grad"],
             cache=folder / "cache",
             verbose=0,
         )

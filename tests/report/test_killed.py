@@ -22,14 +22,16 @@ def check_files(folder):
         with np.load(path) as arrays:
             assert all(arrays[name] is not None for name in arrays)
     report = folder / "report.html"
-    assert not report.exists() or report.read_text().endswith("</html>\n")
+    assert not report.exists() or report.read_text().endswith("</html>")
 
 
 @pytest.mark.slow
 def test_killed_twenty_times(tmp_path):
     alone, killed = tmp_path / "alone", tmp_path / "killed"
     began = time.monotonic()
-    start(alone).join()
+    process = start(alone)
+    process.join()
+    assert process.exitcode == 0
     lasted = time.monotonic() - began
     moments, amid = random.Random(0), {"cache": 0, "report": 0}
     for number in range(20):
