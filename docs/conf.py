@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT))
 import keras_sgt  # noqa: E402
 
 project = "keras_sgt"
-author = "The keras_sgt authors"
+author = project_copyright = "The keras_sgt authors"
 release = version = keras_sgt.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "results"]
