@@ -99,12 +99,18 @@ class MaskedConsistency(Guidance):
 def masked(guidance, batch, mask_fraction):
     """X as the masking of a guidance leaves it."""
     masking = guidance.masking
-    saliency = masking.saliency(batch.score, batch.inputs, batch.model)
+
+    def whole(method):
+        is_share = batch.whole.inputs is not batch.inputs
+        if is_share and takes_batch(masking, method):
+            return {"batch": batch.whole}
+        return {}
+
+    saliency = masking.saliency(
+        batch.score, batch.inputs, batch.model, **whole("saliency")
+    )
     batch.saliency[guidance.name] = saliency
-    options = {}
-    is_share = batch.whole.inputs is not batch.inputs
-    if is_share and takes_batch(masking):
-        options["batch"] = batch.whole
+    options = whole("call")
     if batch.counted is not None:
         options["counted"] = batch.counted
     # Not through `__call__`: under a `RematScope` its random numbers would be

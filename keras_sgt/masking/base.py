@@ -22,9 +22,9 @@ class Batch(typing.NamedTuple):
     counted: typing.Any = None
 
 
-def takes_batch(layer):
-    """Whether the `call` of a masking or a replacement takes `batch`."""
-    return "batch" in inspect.signature(layer.call).parameters
+def takes_batch(layer, method="call"):
+    """Whether a method of a masking or a replacement takes `batch`."""
+    return "batch" in inspect.signature(getattr(layer, method)).parameters
 
 
 class Masking(keras.layers.Layer):
@@ -105,6 +105,7 @@ class Masking(keras.layers.Layer):
                 features are salient to. It runs the model in inference.
             inputs: tensor `(batch, ...)`, or a nest of them.
             model: the `keras.Model` that `score` runs.
+            batch: `Batch`, as in `call`; an argument that a masking may have.
 
         Returns:
             A tensor, or a nest of them, that `call` understands.

@@ -12,7 +12,7 @@ from keras_sgt.introspection.logits import inner
 from keras_sgt.introspection.nests import leaf_paths
 from keras_sgt.masking import gradients, selection
 from keras_sgt.masking import replacement as replacements
-from keras_sgt.masking.base import Masking
+from keras_sgt.masking.base import Batch, Masking
 from keras_sgt.masking.feature_masking import RANKINGS
 from keras_sgt.masking.padding import check_padding_mask, padding_mask
 
@@ -211,13 +211,16 @@ class TokenMasking(Masking):
             return (self.replacement.value,)
         return ()
 
-    def saliency(self, score, inputs, model):
+    def saliency(self, score, inputs, model, batch=None):
         """The pooled gradient at the embedding's output.
 
         Args:
             score: function from `inputs` to a scalar tensor.
             inputs: token ids `(batch, tokens)`, or a nest with them.
             model: the `keras.Model` that `score` runs.
+            batch: `keras_sgt.masking.Batch`, the whole batch, of which
+                `inputs` is a share: the mean that relevance is measured from
+                is taken there.
 
         Returns:
             Floats `(batch, tokens)`, infinite where a token always stays.
@@ -238,8 +241,8 @@ class TokenMasking(Masking):
             gradient = gradients.at_embedding(score, inputs, ids, layer)
             gradient = ops.cast(gradient, "float32")
             if self.ranking == "relevance":
+                mean = self._mean_vector(batch or Batch(inputs), layer)
                 vectors = ops.cast(layer(ids), "float32")
-                mean = ops.mean(vectors, axis=(0, 1), keepdims=True)
                 gradient = gradient * (vectors - mean)
             ranked = embeddings.POOLING[self.pooling](gradient)
             if self.ranking == "absolute":
@@ -249,6 +252,19 @@ class TokenMasking(Masking):
             elif self.ranking == "relevance":
                 ranked = -ops.abs(ranked)
         return ops.where(stays, float("inf"), ranked)
+
+    def _mean_vector(self, batch, layer):
+        """The mean over the tokens that may go, of all replicas of a step."""
+        ids = keras.tree.flatten(batch.inputs)[self.position(batch.inputs)]
+        counts = ops.logical_not(self.stays(ids, batch.inputs, layer))
+        if batch.counted is not None:
+            counts = ops.logical_and(counts, batch.counted[:, None])
+        if backend.shares_step():
+            ids, counts = backend.gathered(ids), backend.gathered(counts)
+        weights = ops.cast(counts, "float32")[:, :, None]
+        vectors = weights * ops.cast(layer(ids), "float32")
+        total = ops.sum(vectors, axis=(0, 1), keepdims=True)
+        return total / ops.maximum(ops.sum(weights), 1)
 
     def call(self, inputs, saliency, mask_fraction, counted=None, batch=None):
         """Replaces the least salient tokens.

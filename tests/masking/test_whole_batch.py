@@ -222,6 +222,55 @@ def test_relevance_is_measured_from_the_mean_of_the_whole_batch():
         assert set(np.flatnonzero(row)) == set(np.argsort(-distances)[:2])
 
 
+def test_words_are_relevant_from_the_mean_of_the_real_words_of_all_texts():
+    """In closed form: a linear model of embedded words."""
+    model = keras.Sequential(
+        [
+            keras.Input((5,), dtype="int32"),
+            layers.Embedding(9, 4, "normal"),
+            layers.Flatten(),
+            layers.Dense(2, use_bias=False),
+        ]
+    )
+    table, weights = (ops.convert_to_numpy(w) for w in model.weights)
+    rng = np.random.default_rng(0)
+    x = rng.integers(2, 9, (8, 5)).astype("int32")
+    x[:, 4] = 0  # is padding
+    y = np.arange(8) % 2
+    mean = table[x[:, :4]].mean((0, 1))
+    gradient = weights.T[y].reshape(8, 5, 4)
+    relevance = abs((gradient * (table[x] - mean)).sum(-1))[:, :4]
+    least = np.argsort(relevance, axis=1)[:, 2:]  # the two that go
+    masking = keras_sgt.masking.TokenMasking(
+        ranking="relevance", padding=0, replacement=1
+    )
+    seen = []
+
+    class Seen(keras_sgt.guidance.MaskedConsistency):
+        def penalty(self, output, clean, perturbed):
+            seen.append(len(clean))
+            return super().penalty(output, clean, perturbed)
+
+        def perturb(self, batch):
+            inputs = super().perturb(batch)
+            seen.append(ops.convert_to_numpy(inputs))
+            return inputs
+
+    for share in (1.0, 0.25):
+        guided = keras_sgt.SaliencyGuidedModel(
+            model, guidance=Seen(masking=masking), batch_fraction=share
+        )
+        guided.compile(
+            keras.optimizers.SGD(0.0), CROSSENTROPY, run_eagerly=True
+        )
+        seen.clear()
+        guided.train_on_batch(x, y)
+        masked, rows = seen
+        assert rows == 8 * share
+        gone = [set(row) for row in least[:: int(1 / share)]]
+        assert [{*np.flatnonzero(row == 1)} for row in masked] == gone
+
+
 def test_other_texts_of_the_batch_are_not_at_hand():
     model = keras.Sequential(
         [
