@@ -10,6 +10,16 @@ import pytest
 keras.config.disable_traceback_filtering()
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m "not slow"` is applied
+def pytest_collection_modifyitems(items):
+    """What is little to do with a backend, and long to compile there."""
+    if keras.backend.backend() == "torch":
+        return
+    for item in items:
+        if item.get_closest_marker("slow_to_compile"):
+            item.add_marker("slow")
+
+
 @pytest.fixture(autouse=True)
 def _clean_session():
     keras.utils.set_random_seed(0)

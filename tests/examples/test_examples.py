@@ -102,6 +102,7 @@ def test_guide_to_attribution():
     assert set(np.unique(found["signs"])) == {-1, 0, 1}
 
 
+@pytest.mark.slow_to_compile
 def test_guide_to_search(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = run_snippets("docs/searching.md")

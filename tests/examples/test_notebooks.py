@@ -9,7 +9,12 @@ import pytest
 FOLDER = pathlib.Path(__file__).parents[2] / "docs" / "notebooks"
 SLOW = ("does_it_help",)  # it trains many models
 NOTEBOOKS = [
-    pytest.param(path.stem, marks=[pytest.mark.slow] * (path.stem in SLOW))
+    pytest.param(
+        path.stem,
+        marks=pytest.mark.slow
+        if path.stem in SLOW
+        else pytest.mark.slow_to_compile,
+    )
     for path in sorted(FOLDER.glob("*.md"))
 ]
 CELL = re.compile(

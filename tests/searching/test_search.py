@@ -44,6 +44,7 @@ def found():
     return search(trials=3)
 
 
+@pytest.mark.slow_to_compile
 def test_the_same_seed_finds_the_same(found):
     again = search(trials=3)
     assert again.verdict == found.verdict
@@ -62,6 +63,7 @@ class Batches(keras.utils.PyDataset):
         return TABLE[0][part], TABLE[1][part]
 
 
+@pytest.mark.slow_to_compile
 def test_a_data_set_is_as_good_as_its_arrays(found):
     x, y, truth = TABLE
     again = keras_sgt.search(
@@ -79,6 +81,7 @@ def test_a_data_set_is_as_good_as_its_arrays(found):
     assert again.table()[0]["relevance"] == found.table()[0]["relevance"]
 
 
+@pytest.mark.slow_to_compile
 def test_texts():
     rng = np.random.default_rng(0)
     ids = rng.integers(1, 20, (80, 6)).astype("int32")
@@ -107,6 +110,7 @@ def test_texts():
     assert judged == ["comprehensiveness"]
 
 
+@pytest.mark.slow_to_compile
 def test_another_seed_tries_other_settings(found):
     other = search(trials=3, seed=5)
     assert [r.params for r in other.rows] != [r.params for r in found.rows]
@@ -139,6 +143,7 @@ def test_traditional_training_is_that_of_keras():
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow_to_compile
 def test_settings_are_those_of_the_candidate():
     guided = search(
         candidates={
@@ -184,6 +189,7 @@ def won():
     ), (x[test], y[test], truth[test])
 
 
+@pytest.mark.slow_to_compile
 def test_digits_beside_a_null_block_are_won(won):
     result, _ = won
     assert result.wins, result.verdict
@@ -191,6 +197,7 @@ def test_digits_beside_a_null_block_are_won(won):
     assert "its random control" in result.verdict
 
 
+@pytest.mark.slow_to_compile
 def test_confirmed_relevance_is_that_of_the_best_model(won):
     result, (x, _, truth) = won
     maps = attribution.Gradient(result.best.model, from_logits=True)(x)
@@ -202,6 +209,7 @@ def test_confirmed_relevance_is_that_of_the_best_model(won):
     np.testing.assert_allclose(np.sort(own), np.sort(expected), atol=1e-4)
 
 
+@pytest.mark.slow_to_compile
 def test_what_is_shown(won, tmp_path):
     result, _ = won
     frame = result.to_frame()
@@ -235,6 +243,7 @@ def search_on(x, y, **options):
     )
 
 
+@pytest.mark.slow_to_compile
 def test_noise_labels_win_nothing():
     result = noise(0, candidates=["adversarial", "masked"], trials=2)
     assert not result.wins
@@ -306,6 +315,7 @@ def test_errors_come_before_the_first_trial(options, message):
         keras_sgt.search(**{**arguments, **options})
 
 
+@pytest.mark.slow_to_compile
 def test_a_name_with_other_data_is_refused(tmp_path):
     storage = f"sqlite:///{tmp_path / 'search.db'}"
     options = dict(trials=1, storage=storage, candidates=["adversarial"])
@@ -317,6 +327,7 @@ def test_a_name_with_other_data_is_refused(tmp_path):
         search(tolerance=0.5, **options)
 
 
+@pytest.mark.slow_to_compile
 def test_interruption_ends_with_what_there_is():
     made = []
 
@@ -343,6 +354,7 @@ def test_interruption_ends_with_what_there_is():
     assert not result.wins
 
 
+@pytest.mark.slow_to_compile
 def test_a_killed_worker_has_its_trial_done_by_another(tmp_path):
     import optuna
 

@@ -173,7 +173,13 @@ LARGE = {  # of which each compiled program takes long
 }
 
 
-@pytest.mark.parametrize("name", [*ZOO, *LARGE])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *ZOO,
+        *(pytest.param(n, marks=pytest.mark.slow_to_compile) for n in LARGE),
+    ],
+)
 def test_trains(name, tmp_path):
     model, x, y = {**ZOO, **LARGE}[name]()
     guided = keras_sgt.SaliencyGuidedModel(model, mask_fraction=0.25)
