@@ -108,7 +108,8 @@ def wheel(session, backend):
     session.run("twine", "check", "--strict", *folder.iterdir())
     session.run("check-wheel-contents", built)
     session.install(*PINNED[backend], f"{built}[test,{backend}]")
-    shutil.copytree("tests", folder / "tests")
+    for name in ("tests", "tools"):
+        shutil.copytree(name, folder / name)
     shutil.copy("pyproject.toml", folder)
     shutil.copy("examples/quickstart.py", folder)
     with session.chdir(folder):  # away from the sources
