@@ -108,7 +108,7 @@ def wheel(session, backend):
     session.run("twine", "check", "--strict", *folder.iterdir())
     session.run("check-wheel-contents", built)
     session.install(*PINNED[backend], f"{built}[test,{backend}]")
-    for name in ("tests", "tools"):
+    for name in ("docs", "tests", "tools"):
         shutil.copytree(name, folder / name)
     shutil.copy("pyproject.toml", folder)
     shutil.copy("examples/quickstart.py", folder)
