@@ -174,6 +174,7 @@ COUNTS = {  # training, validation, test: samples, and shares that are marked
     "pets": ("oxford_pets3", (300, None, 298), None),
     "cifar10_jpeg": ("cifar10_jpeg", (50_000, None, 10_000), None),
     "imdb": ("imdb", (25_000, None, 25_000), None),
+    "sst2": ("sst2", (6920, 872, 1821), None),
 }
 
 
