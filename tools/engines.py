@@ -9,7 +9,6 @@ docs/results/engines.csv, and writes the table in docs/distribution.md. With
 """
 
 import argparse
-import csv
 import functools
 import os
 import pathlib
@@ -24,7 +23,10 @@ import numpy as np
 
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+import runs  # noqa: E402
+
 RUNS = ROOT / "docs" / "results" / "engines.csv"
+KEY = ("backend", "engine", "keras")
 PAGE = ROOT / "docs" / "distribution.md"
 MARKS = re.compile("(<!-- engines -->\n).*?(\n<!-- end -->)", re.DOTALL)
 TOLERANCE = 1e-5
@@ -326,28 +328,8 @@ def difference(pairs):
     return f"{off:.1e}"
 
 
-def lines():
-    if not RUNS.exists():
-        return []
-    with RUNS.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def add(new):
-    key = ("backend", "engine", "keras")
-    others = [o for o in lines() if any(o[k] != new[k] for k in key)]
-    with RUNS.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(new), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            sorted([*others, new], key=lambda line: [line[k] for k in key])
-        )
-
-
 def page():
     """docs/distribution.md with the table of all lines."""
-    from runs import table
-
     head = ["", "Keras", *KINDS.values()]
     rows = [
         [
@@ -355,9 +337,9 @@ def page():
             line["keras"],
             *(cell(line[kind]) for kind in KINDS),
         ]
-        for line in lines()
+        for line in runs.lines(RUNS)
     ]
-    text = table(head, rows)
+    text = runs.table(head, rows)
     return MARKS.sub(lambda m: m[1] + text + m[2], PAGE.read_text())
 
 
@@ -378,7 +360,7 @@ def main():
         for engine in args.engines or ENGINES[backend]:
             line = measured(backend, engine)
             print(*line.values(), sep="  ")
-            add(line)
+            runs.put(RUNS, line, KEY, lambda line: [line[k] for k in KEY])
     PAGE.write_text(page())
 
 

@@ -8,14 +8,13 @@ version and backend, and writes docs/keras_versions.md from all lines. With
 """
 
 import argparse
-import csv
 import os
 import pathlib
 import platform
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from runs import table
+import runs
 
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # what is measured is what is tested
@@ -134,36 +133,17 @@ def measured():
     }
 
 
-def lines():
-    if not RUNS.exists():
-        return []
-    with RUNS.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def release(line):
     """Sorts 3.9 before 3.12, and backends as they are always listed."""
     numbers = [int(n) for n in line["keras"].split(".")[:3] if n.isdigit()]
     return numbers, line["keras"], FRAMEWORKS.index(line["backend"])
 
 
-def add(new):
-    """Puts a line in the place of the one of its version and backend."""
-    key = ("keras", "backend")
-    others = [o for o in lines() if any(o[k] != new[k] for k in key)]
-    partial = RUNS.with_suffix(f".{os.getpid()}")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(new), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(sorted([*others, new], key=release))
-    partial.replace(RUNS)
-
-
 def page():
     head = ["Keras", "backend", "loss", "divergence", "gradients"]
     head += ["plain training", "saved by 0.1.0"]
-    rows = []
-    for line in lines():
+    rows, lines = [], runs.lines(RUNS)
+    for line in lines:
         same = {"yes": "bit for bit", "no": "**differs**"}
         on = {"yes": "trains on", "no": "**does not train on**"}
         off = line["saved_off_by"]
@@ -177,11 +157,11 @@ def page():
                 f"{off}, {on[line['saved_trains_on']]}",
             ]
         )
-    machines = {f"{o['platform']}, {o['cores']} cores" for o in lines()}
-    versions = {o["keras_sgt"] for o in lines()}
+    machines = {f"{o['platform']}, {o['cores']} cores" for o in lines}
+    versions = {o["keras_sgt"] for o in lines}
     note = f"keras_sgt {', '.join(sorted(versions))}; "
     note += f"{'; '.join(sorted(machines))}, CPU."
-    return "\n\n".join([START, table(head, rows), note]) + "\n"
+    return "\n\n".join([START, runs.table(head, rows), note]) + "\n"
 
 
 def main():
@@ -196,7 +176,7 @@ def main():
             )
         new = measured()
         print(new)
-        add(new)
+        runs.put(RUNS, new, ("keras", "backend"), release)
     PAGE.write_text(page())
 
 

@@ -3,6 +3,7 @@
 import collections
 import csv
 import math
+import os
 import pathlib
 import re
 import statistics
@@ -47,6 +48,32 @@ def runs(pattern):
             rows = csv.DictReader(file, restval="")
             found += [{**row, "file": path.name} for row in rows]
     return found
+
+
+def lines(path):
+    """The lines of one table; none where there is no such file yet."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def put(path, line, key, order):
+    """Puts a line in the place of the one that has the same key.
+
+    Args:
+        path: of the table.
+        line: dict.
+        key: names of the columns that tell lines apart.
+        order: function that lines are sorted by.
+    """
+    others = [o for o in lines(path) if any(o[k] != line[k] for k in key)]
+    partial = path.with_suffix(f".{os.getpid()}")
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(line), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(sorted([*others, line], key=order))
+    partial.replace(path)
 
 
 def made_by(script, row, options=""):
