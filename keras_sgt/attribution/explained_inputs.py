@@ -5,6 +5,7 @@ import typing
 import keras
 
 from keras_sgt.introspection import embeddings
+from keras_sgt.introspection.layers import input_specs
 from keras_sgt.introspection.logits import inner
 from keras_sgt.introspection.nests import leaf_paths
 
@@ -97,11 +98,8 @@ def _taken_as_floats(model, flat, paths):
     by default, and that something else than an embedding receives: an error
     says more than a map of zeros.
     """
-    try:
-        taken = inner(model).input
-    except (AttributeError, ValueError):  # subclassed
-        return set()
-    if len(flat) == 1:
+    taken = input_specs(inner(model))
+    if taken is None or len(flat) == 1:
         return set()
     named = taken
     if not isinstance(taken, dict):

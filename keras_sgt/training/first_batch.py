@@ -19,25 +19,21 @@ def check_labels(saliency_target, x, y):
         raise ValueError(NO_LABELS)
 
 
-def of_arrays(x, y):
-    """A function from a number of samples to the first of X and y, tensors.
+def first(nest, count):
+    """The first samples of arrays, as tensors.
 
-    `None` for what cannot be sliced, such as data sets.
+    `None` for what is not looked at: data sets and frames.
     """
-    arrays = [a for a in keras.tree.flatten((x, y)) if a is not None]
+    arrays = [a for a in keras.tree.flatten(nest) if a is not None]
     is_sliced = all(
         hasattr(a, "shape") and len(a.shape) and not hasattr(a, "iloc")
         for a in arrays
     )
-    if not is_sliced or not keras.tree.flatten(x):
+    if not arrays or not is_sliced:
         return None
-
-    def first(count):
-        return keras.tree.map_structure(
-            lambda a: None if a is None else tensor(a[:count]), (x, y)
-        )
-
-    return first
+    return keras.tree.map_structure(
+        lambda a: None if a is None else tensor(a[:count]), nest
+    )
 
 
 def may_tie(model):

@@ -59,7 +59,6 @@ def _of_keras(method):
         first_batch.check_labels(self.saliency_target, x, arguments.get("y"))
         backend.check_synchronised(self)
         if "callbacks" in signature.parameters:  # `fit`
-            check_not_ragged(x)
             check_batches(arguments)
             self.settle()  # if a schedule was stopped midway
             arguments["callbacks"] = progress.savers_last(
@@ -770,15 +769,22 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
 
     def _check_first_batch(self, x, y, batch_size):
         """Of arrays: a step is traced, and cannot look at values."""
-        first = first_batch.of_arrays(x, y)
-        if first is None or self._plan is None or not self._active():
+        if self._plan is None or not self._active():
             return
-        self._check_inputs(first(batch_size or 32)[0])
+        check_not_ragged(x)
+        inputs = first_batch.first(x, batch_size or 32)
+        if inputs is None:
+            return
+        self._check_inputs(inputs)
         # With `run_eagerly` every step looks.
-        if not (self._has_looked or self.run_eagerly) and first_batch.may_tie(
-            self
-        ):
-            self.mask_on_batch(*first(first_batch.LOOKED_AT))
+        if self._has_looked or self.run_eagerly:
+            return
+        inputs, labels = (
+            first_batch.first(nest, first_batch.LOOKED_AT) for nest in (x, y)
+        )
+        is_labelled = y is None or labels is not None
+        if is_labelled and first_batch.may_tie(self):
+            self.mask_on_batch(inputs, labels)
         self._has_looked = True
 
     def _check_model(self, model):

@@ -83,7 +83,9 @@ def load(store, model):
             for seed, state in zip(seeds, states):
                 seed.assign(state)
     step, epoch, *fractions = found["step"].tolist()
-    return int(step), None if epoch < 0 else (int(epoch), *fractions)
+    if epoch < 0 or len(fractions) != 2:  # of another version
+        return int(step), None
+    return int(step), (int(epoch), *fractions)
 
 
 def _owners(model):

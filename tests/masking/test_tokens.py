@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pandas
 import pytest
 from keras import layers, ops
 
@@ -257,6 +258,12 @@ class TestBadInput:
         strings = guided(model)
         with pytest.raises(ValueError, match="strings"):
             strings.train_on_batch(tf.constant(["a b", "c"]), np.array([0, 1]))
+
+    def test_ids_outside_of_the_vocabulary_beside_labels_of_a_frame(self):
+        labels = pandas.Series(np.arange(8) % CLASSES)
+        ids = np.full((8, 4), VOCABULARY)
+        with pytest.raises(ValueError, match=f"to {VOCABULARY - 1}"):
+            guided(bag_of_words()).fit(ids, labels, verbose=0)
 
     def test_no_embedding_or_several(self):
         with pytest.raises(ValueError, match=r"layers: \[\]"):
