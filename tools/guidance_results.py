@@ -6,10 +6,13 @@ The runs are made by `examples/studies/guidance.py`, which says how they are
 judged.
 """
 
-import csv
 import math
 import pathlib
 import statistics
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import runs
 
 ROOT = pathlib.Path(__file__).parents[1]
 RUNS = ROOT / "docs" / "results" / "guidance.csv"
@@ -41,11 +44,6 @@ MEASURES = [
     *_by_method("sufficiency", False, "sufficiency"),
     *_by_method("token_auprc", True, "agreement with people (AUPRC)"),
 ]
-
-
-def load():
-    with RUNS.open(newline="") as file:
-        return [row for row in csv.DictReader(file)]
 
 
 def values(rows, task, guidance, role, measure, method):
@@ -170,7 +168,8 @@ def section(rows, task):
     return "\n".join(parts), verdicts
 
 
-def page(rows):
+def page():
+    rows = runs.lines(RUNS)
     tasks = dict.fromkeys(
         row["task"] for row in rows if row["role"] == "guidance"
     )
@@ -210,4 +209,4 @@ def page(rows):
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(load()))
+    PAGE.write_text(page())

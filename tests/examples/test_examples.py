@@ -201,6 +201,12 @@ def test_versions_of_keras_are_those_of_the_committed_runs():
     assert versions >= 3
 
 
+@pytest.mark.parametrize("tool", ["guidance_results", "search_results"])
+def test_pages_of_studies_are_those_of_the_committed_runs(tool):
+    script = runpy.run_path(str(ROOT / "tools" / f"{tool}.py"))
+    assert script["PAGE"].read_text() == script["page"]()
+
+
 def test_tables_are_those_of_the_committed_runs():
     script = runpy.run_path(str(ROOT / "tools" / "update_tables.py"))
     assert len(script["DOCUMENTS"]) == 3
