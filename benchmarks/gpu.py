@@ -9,6 +9,7 @@ framework's `top_k`. What no time is left for is left out, and said so.
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import sys
@@ -63,21 +64,48 @@ NETWORKS = {
 
 
 def golden_steps():
-    """How far a step is from the authors', as a share of the largest value."""
+    """How far a step is from the authors', as a share of the largest value.
+
+    In float32 once exactly, and once as the framework multiplies by default.
+    """
     if not golden.FOLDER:
         return "KERAS_SGT_GOLDEN names no folder"
-    rows = []
-    for precision in ("float32", "mixed_bfloat16"):
-        for ranking in golden.RANKINGS:
-            found = {}
-            step = golden.step(golden.numbers(), ranking, precision)
-            for name, actual, expected in step:
-                kind = name.split(" ")[0].split("/")[0]
-                off = float(golden.deviation(actual, expected))
-                found[kind] = max(found.get(kind, 0.0), off)
-            found = {kind: float(f"{off:.2g}") for kind, off in found.items()}
-            rows.append({"precision": precision, "ranking": ranking, **found})
+    with exact_products():
+        rows = list(_golden_steps("float32", "float32, exact products"))
+    rows += _golden_steps("float32", "float32")
+    rows += _golden_steps("mixed_bfloat16", "mixed_bfloat16")
     return rows
+
+
+@contextlib.contextmanager
+def exact_products():
+    """Without TF32, to which both frameworks may round what they multiply."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        with jax.default_matmul_precision("highest"):
+            yield
+        return
+    import torch
+
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+def _golden_steps(precision, name):
+    for ranking in golden.RANKINGS:
+        found = {}
+        step = golden.step(golden.numbers(), ranking, precision)
+        for what, actual, expected in step:
+            kind = what.split(" ")[0].split("/")[0]
+            off = float(golden.deviation(actual, expected))
+            found[kind] = max(found.get(kind, 0.0), off)
+        found = {kind: float(f"{off:.2g}") for kind, off in found.items()}
+        yield {"precision": name, "ranked_by": ranking, **found}
 
 
 def step_times(network, precision, batch_size, quick, rounds):
@@ -159,15 +187,14 @@ def device():
     return "CPU"
 
 
-def settings(quick):
+def settings(args):
     """Every `step_times` that is wanted, what matters most first."""
-    precisions = ("float32", "mixed_bfloat16")
-    sizes = (4,) if quick else (1024, 512, 4096, 2048)
+    sizes = (4,) if args.quick else args.sizes
     return [
         (network, precision, size)
         for size in sizes
-        for network in NETWORKS
-        for precision in precisions
+        for network in args.networks
+        for precision in args.precisions
     ]
 
 
@@ -176,6 +203,13 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=480)
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
+    parser.add_argument(
+        "--precisions", nargs="+", default=["float32", "mixed_bfloat16"]
+    )
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[1024, 4096, 512, 2048]
+    )
     args = parser.parse_args()
     until = time.monotonic() + args.seconds
     name = "gpu-quick" if args.quick else "gpu"
@@ -186,7 +220,7 @@ def main():
         for half_zero in (False, True)
         for row in selection_cost.measured(shape, half_zero, args.rounds)
     ]
-    found["steps"], found["left_out"] = [], settings(args.quick)
+    found["steps"], found["left_out"] = [], settings(args)
     common.save(name, found)
     while found["left_out"] and time.monotonic() < until:
         setting = found["left_out"].pop(0)

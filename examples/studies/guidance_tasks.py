@@ -168,6 +168,11 @@ class Task:
                 )
                 rows[name][f"drop_{fill}"] = drop.value
             rows[name]["under_noise"] = _under_noise(method, test, maps, spread)
+        rows["gradient"]["attacked"] = evaluation.adversarial_accuracy(
+            *(model, test.x, test.y, (0.1 * float(spread),)),
+            steps=5,
+            from_logits=True,
+        ).value
         return rows
 
 
@@ -235,13 +240,18 @@ def digits(seed=0):
     return _split(x, found.target.astype("int32"), truth, 1000, 300)
 
 
-def mnist(name="mnist", samples=8000):
-    """MNIST or Fashion-MNIST, each image beside a null block."""
+def mnist(name="mnist", samples=8000, blocks=True):
+    """MNIST or Fashion-MNIST, each image beside a null block or by itself."""
     found = datasets.load(name)
     x = np.concatenate([found.train.x[: samples + 1000], found.test.x[:1000]])
     y = np.concatenate([found.train.y[: samples + 1000], found.test.y[:1000]])
-    x, truth = datasets.null_blocks(x.astype("float32"))
-    return _split(x, y, truth, samples, 1000)
+    x = x.astype("float32")
+    if blocks:
+        x, truth = datasets.null_blocks(x)
+        return _split(x, y, truth, samples, 1000)
+    ends = [samples, samples + 1000]
+    parts = zip(np.split(x, ends), np.split(y, ends))
+    return [datasets.Split(*part) for part in parts]
 
 
 def _split(x, y, truth, train, valid):
@@ -270,6 +280,11 @@ def _image_network():
     return networks.mnist_cnn((56, 28, 1))
 
 
+def _mnist_alone(samples):
+    data = functools.partial(mnist, samples=samples, blocks=False)
+    return Task(data, networks.mnist_cnn, OF_IMAGES, 3)
+
+
 def _series(layout, process):
     data = functools.partial(time_series.box_data, layout, process, 1000)
     return Task(data, networks.tcn, OF_SERIES, 8, batch_size=50)
@@ -278,6 +293,8 @@ def _series(layout, process):
 TASKS = {
     "digits beside a null block": Task(digits, digits_network, OF_IMAGES, 20),
     "MNIST beside a null block": Task(mnist, _image_network, OF_IMAGES, 3),
+    "MNIST, 8,000 images": _mnist_alone(8000),
+    "MNIST": _mnist_alone(59_000),  # and 1,000 to validate
     "Fashion-MNIST beside a null block": Task(
         functools.partial(mnist, "fashion_mnist"), _image_network, OF_IMAGES, 4
     ),

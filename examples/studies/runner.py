@@ -322,8 +322,14 @@ def circumstances():
         "versions": f"keras {keras.__version__}, "
         f"{backend} {sys.modules[backend].__version__}, "
         f"keras_sgt {keras_sgt.__version__}",
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores"
+        + (", GPU" if _has_gpu() else ""),
     }
+
+
+def _has_gpu():
+    device = str(keras.Variable(0.0).value.device).lower()
+    return "cuda" in device or "gpu" in device
 
 
 def summary(table, measures):
