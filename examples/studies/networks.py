@@ -198,25 +198,43 @@ def tcn(steps=50, features=50, classes=2, channels=(5, 5, 50), kernel_size=4):
     shortcut, dilations 1, 2, 4; the largest value over time. (Bai et al., "An
     empirical evaluation of generic convolutional and recurrent networks for
     sequence modeling", 2018.)
+
+    Their code draws all kernels from N(0, 0.01), and PyTorch's weight
+    normalisation then takes those of the two convolutions from its own
+    parameters, drawn before: uniform within 1/√(inputs of a unit). Drawn from
+    N(0, 0.01) here, a tenth of the networks start so near to 0 that all their
+    units die, and they stay constant.
     """
     inputs = x = keras.Input((steps, features))
-    small = keras.initializers.RandomNormal(stddev=0.01)
     for level, width in enumerate(channels):
         short = x
         for _ in range(2):
+            inputs_of_unit = kernel_size * x.shape[-1]
             x = WeightNormConv1D(
                 width,
                 kernel_size,
                 padding="causal",
                 dilation_rate=2**level,
-                kernel_initializer=small,
+                kernel_initializer=_within(inputs_of_unit),
+                bias_initializer=_within(inputs_of_unit),
             )(x)
             x = layers.Dropout(0.1)(layers.ReLU()(x))
         if short.shape[-1] != width:
-            short = layers.Conv1D(width, 1, kernel_initializer=small)(short)
+            short = layers.Conv1D(
+                width,
+                1,
+                kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+                bias_initializer=_within(short.shape[-1]),
+            )(short)
         x = layers.ReLU()(layers.add([x, short]))
     x = layers.GlobalMaxPooling1D()(x)
     return keras.Model(inputs, layers.Dense(classes)(x), name="tcn")
+
+
+def _within(count):
+    """As PyTorch draws the weights of a unit that has so many inputs."""
+    limit = count**-0.5
+    return keras.initializers.RandomUniform(-limit, limit)
 
 
 @keras.saving.register_keras_serializable("keras_sgt_examples")

@@ -113,10 +113,18 @@ class Training:
 
     Compiling takes longer than training some of the networks. `fit` starts
     from the weights, optimizer and random numbers of a new network.
+
+    Args:
+        kind: of `kinds`.
+        build: function that returns a new network with logits.
+        masking: function from a ranking to a masking.
+        args: of `arguments`.
     """
 
+    kinds = TRAININGS
+
     def __init__(self, kind, build, masking, args):
-        self._guiding, self._build = TRAININGS[kind], build
+        self._guiding, self._build = self.kinds[kind], build
         self._masking, self._args = masking, args
         self.model, self._trainer = self._new()
         self._trainer.compile(
@@ -159,6 +167,12 @@ class Training:
             callbacks.append(best)
         return callbacks
 
+    def _validation(self, valid):
+        """What `fit` looks at while it trains."""
+        if not self._args.patience:
+            return {}
+        return {"validation_data": (valid.x, valid.y)}
+
     def _compile(self, train):
         """One step, so that no run is timed, or draws numbers, for it."""
         first = slice(self._args.batch_size)
@@ -191,8 +205,8 @@ class Training:
             train.y,
             batch_size=self._args.batch_size,
             epochs=self._args.epochs,
-            validation_data=(valid.x, valid.y) if self._args.patience else None,
             callbacks=self._callbacks(),
+            **self._validation(valid),
             verbose=self._args.verbose,
         ).history
         seconds = time.perf_counter() - start
