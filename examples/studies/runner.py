@@ -310,10 +310,17 @@ def _schedule(kind, args):
 
 
 class Reader:
-    """A network and its saliency methods, compiled once for all trainings."""
+    """A network and its saliency methods, compiled once for all trainings.
 
-    def __init__(self, build, methods, names=None):
-        self.model = build()
+    Args:
+        build: function that returns a new network.
+        methods: function from a network to a dict of methods.
+        names: of those that are wanted. Defaults to all.
+        batch_size: int, rows in one pass of a method. Defaults to 32.
+    """
+
+    def __init__(self, build, methods, names=None, batch_size=32):
+        self.model, self.batch_size = build(), batch_size
         found = methods(self.model)
         unknown = set(names or ()) - set(found)
         if unknown:
@@ -326,7 +333,7 @@ class Reader:
         """Yields the name and the maps of each method, of a trained network."""
         self.model.set_weights(model.get_weights())
         for name, method in self.methods.items():
-            yield name, method(x, target, verbose=0)
+            yield name, method(x, target, batch_size=self.batch_size, verbose=0)
 
 
 def circumstances():
