@@ -5,6 +5,8 @@ import math
 import pathlib
 import sys
 
+import keras
+import numpy as np
 import pytest
 
 STUDIES = pathlib.Path(__file__).parents[2] / "examples" / "studies"
@@ -35,3 +37,69 @@ def test_a_search_where_nothing_can_be_found(study):
     [row] = study("search").main(["--quick", "--tasks", "noise"])
     assert row["wins"] == "False"
     assert "train traditionally" in row["verdict"]
+
+
+@pytest.mark.slow
+def test_series_as_the_benchmark_trains_them(study, tmp_path):
+    table = tmp_path / "series.csv"
+    arguments = ["--protocol", "benchmark", "--quick", "--csv", str(table)]
+    rows = study("time_series").main(arguments)
+    kinds = [row["training"] for row in rows]
+    assert kinds == ["traditional", "masked, then moved"]
+    for row in rows:
+        # Looked at after every third epoch, of 12.
+        assert int(row["best_epoch"]) in (3, 6, 9, 12)
+        assert float(row["accuracy"]) >= 0.9
+        for method in ("gradient", "integrated gradients", "DeepSHAP"):
+            # One Random for all methods.
+            for measure in ("aup", "aur"):
+                own = float(row[f"{method} {measure}"])
+                above = float(row[f"{method} diff_{measure}"])
+                random = float(row[f"Random {measure}"])
+                assert own - above == pytest.approx(random, abs=2e-4)
+    # What the table holds is not run again.
+    assert len(study("time_series").main(arguments)) == len(rows)
+
+
+def test_training_stops_at_the_first_best_look(study):
+    """The weights of that look are those that are read."""
+    benchmark = study("time_series_benchmark")
+    looked = iter([0.5, 0.8, 0.8, 0.7])
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.stop_training = False
+    best = benchmark.FirstBest()
+    best.set_model(model)
+    for epoch in range(12):
+        model.set_weights([np.full((1, 1), epoch), np.zeros(1)])
+        looks = epoch % 3 == 2
+        best.on_epoch_end(
+            epoch, {"val_accuracy": next(looked)} if looks else {}
+        )
+        assert not model.stop_training
+    best.on_train_end()
+    assert (best.epoch, best.accuracy) == (6, 0.8)
+    assert model.get_weights()[0] == 5
+    best.on_epoch_end(12, {"val_accuracy": 0.99})
+    assert model.stop_training
+
+
+def test_every_data_set_is_in_one_part(study, monkeypatch):
+    benchmark = study("time_series_benchmark")
+    seen = []
+
+    class Study:
+        def __init__(self, args, table):
+            pass
+
+        def run(self, task, network, kind, seed, data):
+            seen.append((task, kind, seed))
+
+    monkeypatch.setattr(benchmark, "Study", Study)
+    monkeypatch.setattr(benchmark.time_series, "box_data", lambda *which: None)
+    for place in (1, 2, 3):
+        benchmark.main(["--networks", "tcn", "--part", f"{place}/3"])
+    # Five trainings mask, with either fraction; three do not.
+    assert len(seen) == 70 * 2 * (5 * 2 + 3)
+    assert len(set(seen)) == 70 * 2 * 8
+    with pytest.raises(SystemExit):
+        benchmark.main(["--part", "4/3"])
