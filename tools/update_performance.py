@@ -456,20 +456,125 @@ def busy():
     )
 
 
-def selection():
+def one_backward():
     lines = []
-    for result in results("selection_cost-*.json"):
-        for row in result["rows"]:
+    for result in results("one_backward-*.json"):
+        for network, (plain, *rest) in of_networks(result):
+            of = {row["training"]: row for row in rest}
+            guided, one, quarter, one_quarter = of.values()
+            saved = 1 - one["median_ms"] / guided["median_ms"]
             lines.append(
                 [
-                    "{}, {:,} of {:,}".format(title(result), *row["shape"])
-                    + (", half zero" if row["half_zero"] else ""),
-                    row["method"],
-                    "yes" if row["exact"] else "no",
-                    f"{row['median_ms']:.2f} ms",
-                    f"{row['times_ours']:.2f}",
+                    f"{title(result)}, {network}",
+                    f"{plain['median_ms']:.1f} ms",
+                    *(times(row) for row in (guided, one)),
+                    f"{saved:.0%}",
+                    *(times(row) for row in (quarter, one_quarter)),
                 ]
             )
+    if not lines:
+        return ""
+    return "\n\n".join(
+        [
+            "## One backward pass for weights and inputs",
+            "The gradient of the loss at the inputs is a by-product of the one "
+            "for the weights. A step that ranks features by it, in training "
+            "mode, and holds the clean side of the divergence constant, needs "
+            "no pass for the saliency. Such a step, written by hand for each "
+            "backend, beside plain and guided `fit`, in plain steps "
+            "([benchmarks/one_backward.py](../benchmarks/one_backward.py), "
+            "three rounds). It is not in the library: what it does to the maps "
+            "is to be studied first ([examples/studies/one_backward.py]"
+            "(../examples/studies/one_backward.py)).",
+            table(
+                [
+                    "",
+                    "plain step",
+                    "guided",
+                    "one backward",
+                    "saved",
+                    "guided, 1/4 of each batch",
+                    "one backward, 1/4",
+                ],
+                lines,
+            ),
+        ]
+    )
+
+
+def accelerator():
+    found = results("gpu-[jt]*.json")
+    if not found:
+        return ""
+    devices = " and ".join(dict.fromkeys(r["device"] for r in found))
+    return "\n\n".join(
+        [
+            "## On an accelerator",
+            f"{devices}; one run of [benchmarks/gpu.py]"
+            "(../benchmarks/gpu.py) on each of "
+            f"{' and '.join(title(r) for r in found)}. It took first what is "
+            "in the tables, and had no time for more networks and batches.",
+            "A guided step beside the numbers of the original authors' code, "
+            "the largest deviation as a share of the largest value. Both "
+            "frameworks multiply float32 in TF32 unless they are told not to: "
+            "features whose gradients are close then change ranks, and other "
+            "ones are masked.",
+            table(
+                ["", "ranked by", "gradient at inputs", "loss", "of weights"],
+                [
+                    [f"{title(r)}, {row['precision']}", row["ranked_by"]]
+                    + [f"{row[k]:.2g}" for k in _OF_A_STEP]
+                    for r in found
+                    for row in r["golden"]
+                ],
+            ),
+            "Steps, and the peak memory (on JAX, of the process so far).",
+            table(
+                ["", "training", "step", "times plain", "peak memory"],
+                [line for r in found for line in _accelerated(r)],
+            ),
+            "Half of 50,176 features of 64 samples.",
+            table(
+                ["", "by", "exact", "median", "times ours"],
+                [line for r in found for line in _selected(r, r["selection"])],
+            ),
+        ]
+    )
+
+
+_OF_A_STEP = ("ranking", "loss", "gradient")
+
+
+def _accelerated(result):
+    for row in result["steps"]:
+        yield [
+            f"{title(result)}, {row['network']}, {row['precision']}, batch "
+            f"{row['batch_size']}",
+            row["training"],
+            f"{row['median_ms']:.1f} ms",
+            times(row),
+            f"{row['peak_mib']:,} MiB",
+        ]
+
+
+def _selected(result, rows):
+    """Lines of the table of what chooses features."""
+    for row in rows:
+        yield [
+            "{}, {:,} of {:,}".format(title(result), *row["shape"])
+            + (", half zero" if row["half_zero"] else ""),
+            row["method"],
+            "yes" if row["exact"] else "no",
+            f"{row['median_ms']:.2f} ms",
+            f"{row['times_ours']:.2f}",
+        ]
+
+
+def selection():
+    found = results("selection_cost-*.json")
+    lines = [
+        line for result in found for line in _selected(result, result["rows"])
+    ]
     if not lines:
         return ""
     return "\n\n".join(
@@ -511,8 +616,17 @@ def page():
             "python benchmarks/step_cost_by_network.py "
             f"--rounds {result['rounds']} --seconds {result['seconds']}{keep}`"
         )
-    parts += [fewer_steps(), direct(found), compiled(), memory(), steady()]
-    parts += [at_scale(), pages(), busy(), low_precision(), selection()]
+    parts += [fewer_steps(), direct(found), one_backward(), compiled()]
+    parts += [
+        accelerator(),
+        memory(),
+        steady(),
+        at_scale(),
+        pages(),
+        busy(),
+        low_precision(),
+        selection(),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
