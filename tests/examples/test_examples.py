@@ -192,6 +192,15 @@ def test_study_of_mnist(tmp_path, capsys, monkeypatch):
     assert all(name in report.read_text() for name in names)
 
 
+def test_version_and_date_are_the_same_everywhere():
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    newest, date = re.findall(r"^## \[([\d.]+)\] - (.*)$", changes, re.M)[0]
+    cited = (ROOT / "CITATION.cff").read_text()
+    assert newest == keras_sgt.__version__
+    assert f"\nversion: {newest}\n" in cited
+    assert f'\ndate-released: "{date}"\n' in cited
+
+
 def test_versions_of_keras_are_those_of_the_committed_runs():
     script = runpy.run_path(str(ROOT / "tools" / "keras_versions.py"))
     page = script["page"]()
