@@ -169,6 +169,7 @@ def hub(tmp_path, monkeypatch):
 
     for method in (create_repo, upload_folder, upload_file):
         monkeypatch.setattr(hub.HfApi, method.__name__, method)
+
     def snapshot_download(repo_id, **options):
         return str(folder / repo_id)
 
