@@ -55,6 +55,16 @@ def test_readme_snippets(tmp_path, monkeypatch):
     assert (tmp_path / "report.html").stat().st_size < 5e6
 
 
+@pytest.mark.slow_to_compile
+@pytest.mark.usefixtures("few_digits")
+def test_guide_to_comparing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = run_snippets("docs/report.md")
+    assert set(found["result"].models) == set(found["models"])
+    assert "random mask" in found["result"].verdict
+    assert (tmp_path / "report.html").stat().st_size < 5e6
+
+
 def test_guide_to_settings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = run_snippets("docs/settings.md")
