@@ -1,8 +1,9 @@
 """`nox` runs the linter, and the tests once for each backend of Keras.
 
 Each backend has an environment that holds no other one, so that a stray import
-fails. By name only: `nox -s docs` (the site), `nox -s next` (the coming
-Keras), `nox -s slow`, and `nox -s wheel` (the package as it is uploaded).
+fails. By name only: `nox -s docs` (the site), `nox -s pages` (all code of the
+pages, as a reader runs it), `nox -s next` (the coming Keras), `nox -s pythons`
+(newer ones), `nox -s slow`, and `nox -s wheel` (the package as it is uploaded).
 """
 
 import pathlib
@@ -74,6 +75,28 @@ def next_keras(session, backend):
     session.run_install("pip", "uninstall", "--yes", *KERASES)
     session.install("--pre", "--no-deps", "keras-nightly")
     run_tests(session, backend, *CORE)
+
+
+# Of JAX, whose packages need no CUDA with any Python.
+@nox.session(python=["3.12", "3.13"])
+@nox.parametrize("backend", ["jax"])
+def pythons(session, backend):
+    """The core tests with newer Pythons."""
+    install(session, backend)
+    run_tests(session, backend, *CORE)
+
+
+@nox.session
+@nox.parametrize("backend", list(EXTRAS))
+def pages(session, backend):
+    """The README and every page, followed in an environment of their own."""
+    folder = pathlib.Path(session.create_tmp()).resolve() / "followed"
+    shutil.rmtree(folder, ignore_errors=True)
+    constraints = folder.with_suffix(".txt")
+    constraints.write_text("\n".join(PINNED[backend]))
+    env = {"PIP_CONSTRAINT": str(constraints)}
+    script = "tools/follow_pages.py"
+    session.run("python", script, backend, folder, *session.posargs, env=env)
 
 
 @nox.session

@@ -55,6 +55,16 @@ def test_readme_snippets(tmp_path, monkeypatch):
     assert (tmp_path / "report.html").stat().st_size < 5e6
 
 
+@pytest.mark.slow_to_compile
+@pytest.mark.usefixtures("few_digits")
+def test_guide_to_comparing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = run_snippets("docs/report.md")
+    assert set(found["result"].models) == set(found["models"])
+    assert "random mask" in found["result"].verdict
+    assert (tmp_path / "report.html").stat().st_size < 5e6
+
+
 def test_guide_to_settings(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = run_snippets("docs/settings.md")
@@ -190,6 +200,15 @@ def test_study_of_mnist(tmp_path, capsys, monkeypatch):
             assert 0 <= float(row[measure]) <= 1
     assert matplotlib.image.imread(figure).shape[0] > 500
     assert all(name in report.read_text() for name in names)
+
+
+def test_version_and_date_are_the_same_everywhere():
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    newest, date = re.findall(r"^## \[([\d.]+)\] - (.*)$", changes, re.M)[0]
+    cited = (ROOT / "CITATION.cff").read_text()
+    assert newest == keras_sgt.__version__
+    assert f"\nversion: {newest}\n" in cited
+    assert f'\ndate-released: "{date}"\n' in cited
 
 
 def test_versions_of_keras_are_those_of_the_committed_runs():

@@ -3,9 +3,11 @@
 import functools
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
+import types
 
 import keras
 import numpy as np
@@ -98,10 +100,42 @@ def test_optuna(run):
     assert all(0 <= value <= 1 for trial in trials for value in trial.values)
 
 
+def test_keras_tuner(run):
+    needs("keras_tuner")
+    found = run("KerasTuner")
+    numbers = found["tuner"].get_best_hyperparameters()[0]
+    for name in ("kl_weight", "mask_fraction"):
+        assert float(getattr(found["best"], name)) == pytest.approx(
+            numbers.get(name)
+        )
+    scores = [t.score for t in found["tuner"].oracle.get_best_trials(2)]
+    _, accuracy = found["best"].evaluate(*found["held_out"], verbose=0)
+    assert accuracy == pytest.approx(max(scores))
+
+
+def events(folder):
+    """The names that TensorBoard shows, with how often each was written."""
+    from tensorboard.backend.event_processing import event_accumulator
+
+    reader = event_accumulator.EventAccumulator(str(folder))
+    reader.Reload()
+    tags = reader.Tags()
+    found = {tag: reader.Scalars(tag) for tag in tags["scalars"]}
+    found |= {tag: reader.Tensors(tag) for tag in tags["tensors"]}
+    return {tag: len(rows) for tag, rows in found.items()}
+
+
 def test_tensorboard(run, tmp_path):
     needs("tensorboard")
     run("TensorBoard")
-    assert [*tmp_path.glob("logs/**/events*")]
+    assert events(tmp_path / "logs")["saliency_gini"] == 1
+
+
+def test_tensorboard_of_keras(run, tmp_path):
+    needs("tensorboard", "tensorflow")
+    run("TensorBoard: the loss and the divergence")
+    found = events(tmp_path / "losses" / "train")
+    assert found["epoch_divergence"] == found["epoch_loss"] == 2
 
 
 def test_scikit_learn(run):
@@ -115,6 +149,61 @@ def test_keras_hub(run):
     relevance = run("KerasHub")["of_words"]
     assert relevance.shape == (8, 12)
     assert relevance.any()
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """Folders in place of the hub's repositories."""
+    hub = pytest.importorskip("huggingface_hub")
+    folder = tmp_path / "hub"
+
+    def create_repo(api, name, **options):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        return types.SimpleNamespace(repo_id=name)
+
+    def upload_folder(api, *, repo_id, folder_path, **options):
+        shutil.copytree(folder_path, folder / repo_id, dirs_exist_ok=True)
+
+    def upload_file(api, *, path_or_fileobj, path_in_repo, repo_id):
+        (folder / repo_id / path_in_repo).write_bytes(path_or_fileobj)
+
+    for method in (create_repo, upload_folder, upload_file):
+        monkeypatch.setattr(hub.HfApi, method.__name__, method)
+
+    def snapshot_download(repo_id, **options):
+        return str(folder / repo_id)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    return folder
+
+
+def test_hugging_face_hub(run, hub):
+    found = run("Hugging Face Hub")
+    served = found["served"]
+    assert type(served) is keras.Sequential
+    np.testing.assert_allclose(
+        served.predict(found["x"], verbose=0), predictions(found), rtol=1e-5
+    )
+    card = (hub / "someone" / "explainable" / "README.md").read_text()
+    assert re.match(r"---\nlibrary_name: keras\n.*\n---\n", card, re.DOTALL)
+    for line in str(found["result"]).splitlines():
+        assert line in card
+    if keras.backend.backend() == "tensorflow":
+        keras.saving.load_model("hf://someone/explainable")
+
+
+def test_guided_models_go_on_from_the_hub(run, hub):
+    guided = run("A file that needs no `keras_sgt`")["guided"]
+    guided.kl_weight = 0.25
+    guided.save("hf://someone/guided")
+    loaded = keras.saving.load_model(hub / "someone" / "guided")
+    assert float(loaded.kl_weight) == 0.25
+    x, y = np.ones((8, 8, 8, 1), "float32"), np.ones(8, "int32")
+    history = [m.fit(x, y, verbose=0).history for m in (guided, loaded)]
+    assert history[0].keys() == history[1].keys()
+    np.testing.assert_allclose(
+        loaded.predict(x, verbose=0), guided.predict(x, verbose=0), rtol=1e-5
+    )
 
 
 def test_onnx(run):
