@@ -6,10 +6,11 @@ On JAX, with 1, 2, 4 and 8 virtual devices: how many collectives the compiled
 training step has, plain and guided, and how many bytes they carry, read off
 the program that XLA writes down while `fit` runs. On each backend: the time of
 a step for batches of 32 images of 28 × 28 to 224 × 224 pixels, and for each
-pixel.
+pixel, beside those of the passes that it is made of.
 """
 
 import argparse
+import functools
 import os
 import pathlib
 import re
@@ -20,6 +21,7 @@ import tempfile
 import common
 import keras
 import numpy as np
+import passes
 
 import keras_sgt
 
@@ -109,32 +111,44 @@ def bytes_of(shapes):
 
 
 def step_times(sizes, batch_size, rounds):
+    """Of each training, and of each pass of a step by itself."""
     rows = []
     for size in sizes:
+        steps = max(1, 224 // size)  # `fit` takes time of its own
         x, y = images(size, batch_size)
-        models = {
-            name: guided(size, options) for name, options in TRAININGS.items()
+        functions = {
+            name: functools.partial(trained, guided(size, options), x, y, steps)
+            for name, options in TRAININGS.items()
         }
-        times = common.interleaved(
-            {
-                name: lambda m=m, x=x, y=y: m.fit(
-                    x, y, batch_size=batch_size, verbose=0
-                )
-                for name, m in models.items()
-            },
-            rounds,
-        )
-        for name, time in times.items():
+        network = guided(size, {}).model
+        parts = passes.of(network, keras_sgt.masking.FeatureMasking(), x, y)
+        functions |= {
+            f"pass: {name}": functools.partial(repeated, part, steps)
+            for name, part in parts.items()
+        }
+        for name, time in common.interleaved(functions, rounds).items():
+            time = {key: round(ms / steps, 3) for key, ms in time.items()}
             pixels = batch_size * size**2
             row = {
                 "size": size,
                 "training": name,
                 **time,
-                "ns_a_pixel": round(1e6 * time["median_ms"] / pixels, 2),
+                # Of the round that other programs disturbed least.
+                "ns_a_pixel": round(1e6 * time["min_ms"] / pixels, 2),
             }
             rows.append(row)
             print(*(f"{value!s:>28}" for value in row.values()))
     return rows
+
+
+def trained(model, x, y, steps):
+    x, y = np.concatenate([x] * steps), np.concatenate([y] * steps)
+    model.fit(x, y, batch_size=len(x) // steps, verbose=0)
+
+
+def repeated(part, steps):
+    for _ in range(steps):
+        part()
 
 
 def main():

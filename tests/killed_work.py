@@ -1,11 +1,19 @@
 """Work that tests kill, in processes of its own.
 
 They are forked off a server that has imported this module, and with it Keras:
-that takes seconds, which every start would take again.
+that takes seconds, which every start would take again. Nothing is initialised
+in the server, so that no thread is lost in a fork.
 """
 
+import contextlib
+import functools
 import json
 import multiprocessing
+import os
+import random
+import sys
+import tempfile
+from unittest import mock
 
 import keras
 import numpy as np
@@ -18,11 +26,63 @@ def start(work, *arguments):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     process = context.Process(target=work, args=arguments, daemon=True)
-    process.start()
+    with mock.patch.dict(os.environ, environment()):
+        process.start()  # the first one starts the server as well
     return process
 
 
-def train(folder, save_freq, seed, epochs):
+@functools.cache
+def environment():
+    """What the server is started with."""
+    folder = tempfile.TemporaryDirectory()
+    environment.folder = folder  # is removed with this process
+    return {
+        # The server is not told `sys.path`, and ignores what it cannot import.
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "JAX_COMPILATION_CACHE_DIR": folder.name,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+
+def moments():
+    """Random numbers, others each time; a test that fails tells the seed."""
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"kills of seed {seed}")
+    return random.Random(seed)
+
+
+class Began(keras.callbacks.Callback):
+    """Leaves a file once this process has trained on a batch."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.path = folder / "began"
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.path.touch()
+
+
+class Stopped(Exception):
+    pass
+
+
+class StopAt(keras.callbacks.Callback):
+    """Raises `Stopped` as soon as there is the backup of that name."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.path.exists():
+            raise Stopped
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.on_train_batch_end(epoch)
+
+
+def train(folder, save_freq, seed, epochs, stop_at=None):
     """Trains with backups, and writes `weights.npy` at the end."""
     keras.utils.set_random_seed(seed)
     network = keras.Sequential(
@@ -37,6 +97,7 @@ def train(folder, save_freq, seed, epochs):
     guided.compile("adam", "sparse_categorical_crossentropy")
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(20, 9)).astype("float32"), rng.integers(0, 3, 20)
+    stop = [] if stop_at is None else [StopAt(folder / "backup" / stop_at)]
     guided.fit(
         x,
         y,
@@ -51,10 +112,20 @@ def train(folder, save_freq, seed, epochs):
             keras_sgt.callbacks.BackupAndRestore(
                 folder / "backup", save_freq, delete_checkpoint=False
             ),
+            Began(folder),
+            *stop,
         ],
     )
     weights = np.concatenate([w.ravel() for w in guided.get_weights()])
     np.save(folder / "weights.npy", weights)
+
+
+def train_and_stop(folder, save_freq, epochs, backups):
+    """`train`, stopped in good order after each of these backups."""
+    for seed, backup in enumerate(backups):
+        with contextlib.suppress(Stopped):
+            train(folder, save_freq, seed, epochs, stop_at=backup)
+    train(folder, save_freq, len(backups), epochs)
 
 
 def compare(folder):

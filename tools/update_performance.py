@@ -332,6 +332,64 @@ def memory():
     )
 
 
+def sizes():
+    """What a step takes for each pixel, by the size of its images."""
+    parts = []
+    for result in results("scaling-*.json"):
+        rows = {
+            (row["training"], row["size"]): row["ns_a_pixel"]
+            for row in result["steps"]
+        }
+        lines = [
+            [what, *(f"{rows[what, size]:.1f} ns" for size in result["sizes"])]
+            for what in dict.fromkeys(what for what, _ in rows)
+        ]
+        times = (
+            f"{rows['guided', size] / rows['plain', size]:.1f}"
+            for size in result["sizes"]
+        )
+        lines.insert(2, ["guided / plain", *times])
+        head = [f"{size} × {size}" for size in result["sizes"]]
+        parts += [
+            f"{title(result)}, batches of {result['batch_size']}. "
+            + what_grows(result["sizes"], rows),
+            table(["", *head], lines),
+        ]
+    if not parts:
+        return ""
+    return "\n\n".join(
+        [
+            "## By the size of images",
+            "Nanoseconds of a step for each pixel of a batch, those of the "
+            "least round, which other programs disturbed least, for a small "
+            "convolutional network; and of the passes that a step is made of, "
+            "each by itself. Medians are in the results "
+            "([benchmarks/scaling.py](../benchmarks/scaling.py)).",
+            *parts,
+        ]
+    )
+
+
+def what_grows(sizes, rows):
+    """Which costs of a pixel are higher for the largest images."""
+    *others, last = sizes
+    grown = {
+        what: rows[what, last] / max(rows[what, size] for size in others)
+        for what in dict.fromkeys(what for what, _ in rows)
+    }
+    higher = [
+        f"{what.removeprefix('pass: ')} {times:.2f}"
+        for what, times in grown.items()
+        if times > TOLERATED
+    ]
+    if not higher:
+        return "None takes more for a pixel of the largest images."
+    return (
+        f"For a pixel of the largest images it takes, times the most of the "
+        f"smaller ones: {', '.join(higher)}. Others take no more."
+    )
+
+
 def low_precision():
     lines = []
     for result in results("bfloat16_ranking-*.json"):
@@ -617,16 +675,8 @@ def page():
             f"--rounds {result['rounds']} --seconds {result['seconds']}{keep}`"
         )
     parts += [fewer_steps(), direct(found), one_backward(), compiled()]
-    parts += [
-        accelerator(),
-        memory(),
-        steady(),
-        at_scale(),
-        pages(),
-        busy(),
-        low_precision(),
-        selection(),
-    ]
+    parts += [accelerator(), memory(), steady(), sizes(), at_scale(), pages()]
+    parts += [busy(), low_precision(), selection()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -84,6 +84,12 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
             finally:
                 self._discard()
 
+    def on_epoch_begin(self, epoch, logs=None):
+        # Keras counts epochs from 0 in each process: a second restart amid an
+        # epoch would go back to the first one.
+        if self.save_freq != "epoch":
+            super().on_epoch_end(epoch - 1)  # which counts, and saves nothing
+
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)
         self._publish()

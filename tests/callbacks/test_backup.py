@@ -1,7 +1,7 @@
 """A backup that no kill can break."""
 
+import json
 import pathlib
-import random
 import signal
 import time
 
@@ -13,53 +13,142 @@ import pytest
 import keras_sgt
 
 
+def backups(folder):
+    """The complete ones, the newest last."""
+    return sorted(folder.glob("backup/saved-*"))
+
+
 def start(folder, *arguments):
-    """A process that trains, once there is a backup to go on from."""
-    process = killed_work.start(killed_work.train, folder, *arguments)
-    while process.is_alive() and not [*folder.glob("backup/saved-*")]:
-        time.sleep(0.01)
-    return process
+    """A process that trains."""
+    folder.mkdir(exist_ok=True)
+    (folder / "began").unlink(missing_ok=True)
+    return killed_work.start(killed_work.train, folder, *arguments)
 
 
-def killed_and_restarted(folder, save_freq, kills, epochs):
-    """The weights at the end, and how many kills left half a backup."""
-    moments, writing, amid = random.Random(kills), folder / "backup/writing", 0
-    for seed in range(kills):
-        process = start(folder, save_freq, seed, epochs)
-        time.sleep(moments.uniform(0, 0.3))
-        # Every second one while a backup is being written.
-        while seed % 2 and process.is_alive() and not writing.exists():
-            pass
+def wait(process, condition):
+    while process.is_alive() and not condition():
+        time.sleep(0.001)
+
+
+def undisturbed(folder, *arguments):
+    """Seconds until it trains, and seconds of training."""
+    killed_work.start(int).join()  # the server is there from now on
+    began, process = time.monotonic(), start(folder, *arguments)
+    wait(process, (folder / "began").exists)
+    trains = time.monotonic()
+    process.join()
+    assert process.exitcode == 0
+    return trains - began, time.monotonic() - trains
+
+
+def killed_and_restarted(folder, save_freq, kills, epochs, seconds):
+    """Kills training at random moments, then lets it end.
+
+    `seconds` are those of a process by itself. Returns the weights at the end,
+    what each restart went on from, and how many kills met a process that
+    trained, and one that wrote a backup.
+    """
+    until_it_trains, of_training = seconds
+    moments, went_on_from, counts = killed_work.moments(), [], [0, 0]
+    for number in range(kills):
+        process = start(folder, save_freq, number, epochs)
+        share = of_training / (kills + 2)  # so that all together leave some
+        if number == 0:  # its weights are those that all others go on from
+            wait(process, lambda: backups(folder))
+        elif number % 4:
+            wait(process, (folder / "began").exists)
+        else:
+            share += until_it_trains
+        time.sleep(moments.uniform(0, share))
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL, "trained too few epochs"
-        amid += writing.exists()
+        went_on_from.append(backups(folder)[-1].name)
+        counts[0] += (folder / "began").exists()
+        counts[1] += (folder / "backup/writing").exists()
+        check_epoch(folder, of=backups(folder)[-2:])
     process = start(folder, save_freq, kills, epochs)
     process.join()
     assert process.exitcode == 0
-    return np.load(folder / "weights.npy"), amid
+    print(f"{kills} kills: {counts[0]} amid training, {counts[1]} amid writing")
+    return np.load(folder / "weights.npy"), went_on_from, counts
 
 
-FEW_AND_MANY = [(2, 60), pytest.param(20, 600, marks=pytest.mark.slow)]
+def check_epoch(folder, of):
+    """No newer backup is of an earlier epoch."""
+    epochs = [
+        json.loads((backup / "training_metadata.json").read_text())["epoch"]
+        for backup in of
+    ]
+    assert epochs == sorted(epochs)
 
 
-@pytest.mark.parametrize(("kills", "epochs"), FEW_AND_MANY)
+KILLS = [
+    pytest.param(2, 20, marks=pytest.mark.slow_to_compile),
+    pytest.param(20, 300, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("kills", "epochs"), KILLS)
 def test_killed_training_ends_as_if_it_had_not_been(kills, epochs, tmp_path):
     alone, killed = tmp_path / "alone", tmp_path / "killed"
-    for folder in (alone, killed):
-        folder.mkdir()
-    start(alone, "epoch", 0, epochs).join()
-    found, amid = killed_and_restarted(killed, "epoch", kills, epochs)
+    seconds = undisturbed(alone, "epoch", 0, epochs)
+    found, _, counts = killed_and_restarted(
+        killed, "epoch", kills, epochs, seconds
+    )
     expected = np.load(alone / "weights.npy")
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert amid or kills < 20
+    assert all(counts) or kills < 20
 
 
 @pytest.mark.slow
-def test_no_restart_is_refused_where_steps_are_saved(tmp_path):
-    found, amid = killed_and_restarted(tmp_path, 2, 20, 600)
-    assert np.isfinite(found).all()
-    assert amid
+def test_killed_where_steps_are_saved(tmp_path):
+    """As if it had been stopped in good order after the same backups."""
+    kills, epochs = 20, 300
+    alone, killed, stopped = (
+        tmp_path / name for name in ("alone", "killed", "stopped")
+    )
+    seconds = undisturbed(alone, 2, 0, epochs)
+    found, went_on_from, counts = killed_and_restarted(
+        killed, 2, kills, epochs, seconds
+    )
+    assert all(counts)
+    stopped.mkdir()
+    different = list(dict.fromkeys(went_on_from))
+    killed_work.start(
+        killed_work.train_and_stop, stopped, 2, epochs, different
+    ).join()
+    expected = np.load(stopped / "weights.npy")
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_restart_amid_an_epoch_knows_which_it_is(tmp_path):
+    """Keras writes epoch 0 until an epoch has ended in the same process."""
+    x, y, epochs = np.ones((4, 3), "float32"), np.ones((4, 1), "float32"), []
+
+    def fit(stop_in):
+        def begin(epoch, logs):
+            epochs.append(epoch)
+
+        def end(batch, logs):
+            if epochs[-1] == stop_in and batch == 1:
+                raise killed_work.Stopped
+
+        callbacks = [
+            keras_sgt.callbacks.BackupAndRestore(tmp_path / "backup", 1),
+            keras.callbacks.LambdaCallback(
+                on_epoch_begin=begin, on_train_batch_end=end
+            ),
+        ]
+        model().fit(
+            x, y, batch_size=2, epochs=3, verbose=0, callbacks=callbacks
+        )
+
+    for stop_in in (1, 1):
+        with pytest.raises(killed_work.Stopped):
+            fit(stop_in)
+    fit(None)
+    assert epochs == [0, 1, 1, 1, 2]
 
 
 def model():

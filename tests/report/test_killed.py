@@ -1,6 +1,6 @@
 """A comparison killed at any moment goes on, and leaves no half file."""
 
-import random
+import signal
 import time
 
 import killed_work
@@ -16,6 +16,10 @@ def start(folder):
     return killed_work.start(killed_work.compare, folder)
 
 
+def half_files(folder):
+    return {place: {*folder.glob(name)} for place, name in PARTS.items()}
+
+
 def check_files(folder):
     """Whatever has its name is whole."""
     for path in folder.glob("cache/*.npz"):
@@ -28,33 +32,40 @@ def check_files(folder):
 @pytest.mark.slow
 def test_killed_twenty_times(tmp_path):
     alone, killed = tmp_path / "alone", tmp_path / "killed"
+    killed_work.start(int).join()  # the server is there from now on
     began = time.monotonic()
     process = start(alone)
     process.join()
     assert process.exitcode == 0
     lasted = time.monotonic() - began
-    moments, amid = random.Random(0), {"cache": 0, "report": 0}
-    for number in range(20):
-        for path in killed.glob("cache/*.npz") if number % 4 == 1 else ():
+    moments, kills = killed_work.moments(), 0
+    amid = {"cache": 0, "report": 0}
+    while kills < 20:
+        for path in killed.glob("cache/*.npz") if kills % 4 < 2 else ():
             path.unlink()  # so that there is something to write
         process = start(killed)
-        place = ["cache", "report"][number // 2 % 2]
-        half = PARTS[place]
-        if number % 2:  # while a file is being written
-            before = {*killed.glob(half)}
-            while process.is_alive() and {*killed.glob(half)} == before:
-                pass
+        before = half_files(killed)
+        if kills % 2:  # while a file is being written
+            place = ["cache", "report"][kills // 2 % 2]
+            while process.is_alive():
+                if half_files(killed)[place] - before[place]:
+                    break
         else:
-            time.sleep(moments.uniform(0, lasted / 2))
+            time.sleep(moments.uniform(0, lasted))
         process.kill()
         process.join()
-        if number % 2:
-            amid[place] += {*killed.glob(half)} != before
         check_files(killed)
+        if process.exitcode != -signal.SIGKILL:
+            assert process.exitcode == 0  # done before it was killed
+            continue
+        kills += 1
+        for place, files in half_files(killed).items():
+            amid[place] += bool(files - before[place])
     process = start(killed)
     process.join()
     assert process.exitcode == 0
     check_files(killed)
     rows = (killed / "rows.json").read_text()
     assert rows == (alone / "rows.json").read_text()
+    print(f"{kills} kills: {amid} amid writing")
     assert all(amid.values()), amid
