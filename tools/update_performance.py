@@ -12,6 +12,8 @@ import statistics
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import guidance_results
+import runs
 from runs import table
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -542,8 +544,7 @@ def one_backward():
             "backend, beside plain and guided `fit`, in plain steps "
             "([benchmarks/one_backward.py](../benchmarks/one_backward.py), "
             "three rounds). It is not in the library: what it does to the maps "
-            "is to be studied first ([examples/studies/one_backward.py]"
-            "(../examples/studies/one_backward.py)).",
+            "is known of few tasks yet.",
             table(
                 [
                     "",
@@ -556,8 +557,71 @@ def one_backward():
                 ],
                 lines,
             ),
+            effects(),
         ]
     )
+
+
+def effects():
+    """What one backward pass does to the maps, task by task."""
+    rows = runs.lines(ROOT / "docs" / "results" / "one_backward.csv")
+    if not rows:
+        return ""
+    found = []
+    tasks = {  # and how the names of their guidances begin
+        row["task"]: row["guidance"].partition("one backward")[0]
+        for row in rows
+        if "one backward" in row["guidance"] and row["role"] == "guidance"
+    }
+    for task, prefix in tasks.items():
+        for measure, method, more, heading in _MEASURED:
+            today, one = (
+                [
+                    guidance_results.values(
+                        *(rows, task, f"{prefix}{name}{weight}", "guidance"),
+                        *(measure, method),
+                    )
+                    for weight in (", λ=1", "")
+                ]
+                for name in ("today's step", "one backward")
+            )
+            if not today[0]:
+                continue
+            differences = map(guidance_results.difference, one, today)
+            found.append(
+                [
+                    f"{task}, {heading} {'↑' if more else '↓'}",
+                    *(f"{statistics.mean(v.values()):.3f}" for v in today),
+                    *map(guidance_results.cell, differences),
+                ]
+            )
+    return "\n\n".join(
+        [
+            "What it does to the maps ([examples/studies/one_backward.py]"
+            "(../examples/studies/one_backward.py), judged as it says at its "
+            "head; `docs/results/one_backward.csv`, "
+            f"{rows[0]['machine']}): today's step at λ = 1 and at the λ that "
+            "validation data prefer, and the difference to it of a step with "
+            "one backward pass, at λ = 1 and at its own best; ± is one "
+            "standard error of five seeds.",
+            table(
+                [
+                    "",
+                    "today, λ = 1",
+                    "today, best λ",
+                    "one − today, λ = 1",
+                    "one − today, best λ each",
+                ],
+                found,
+            ),
+        ]
+    )
+
+
+_MEASURED = [
+    ("accuracy", "gradient", True, "accuracy"),
+    *guidance_results.MEASURES,
+]
 
 
 def accelerator():

@@ -78,6 +78,7 @@ def with_masking(kind, weight):
 OF_IMAGES = guidances("", lambda kind, weight: kind(weight=weight))
 OF_FEATURES = guidances("features, ", with_masking)
 TASKS = {
+    "digits beside a null block": OF_IMAGES,
     "MNIST, 8,000 images": OF_IMAGES,
     "MNIST": OF_IMAGES,
     "MNIST beside a null block": OF_IMAGES,
