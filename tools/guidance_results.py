@@ -142,6 +142,8 @@ def section(rows, task):
         )
         holds = change is not None and change[0] >= -TOLERANCE
         wins = len(kinds(better)) >= 2 and not worse and holds
+        others = [set(found) - {"under_noise"} for found in (better, worse)]
+        but_for_noise = len(kinds(others[0])) >= 2 and not others[1] and holds
         control = accuracies(rows, task, name, "control")
         verdicts.append(
             (
@@ -153,6 +155,7 @@ def section(rows, task):
                 len(worse),
                 change,
                 wins,
+                but_for_noise,
             )
         )
         blind = f"{statistics.mean(control.values()):.3f}" if control else "–"
@@ -195,15 +198,20 @@ def page():
         "comprehensiveness, sufficiency, agreement with people), worse than "
         "traditional training in none, and its accuracy is within half a "
         "point. (The two kinds, and nothing worse, were added after the first "
-        "task was read: the rule became stricter.) Tasks are few so far.\n",
+        "task was read: the rule became stricter.) That maps of adversarially "
+        "trained networks change more under noise, relative to their length, "
+        "was known before; the last column, added after the images were read, "
+        "leaves that measure aside. Tasks are few so far.\n",
         "| task | guidance | setting | better than both | worse than "
-        "traditional | accuracy | wins |\n|---|---|---|---|---|---|---|",
+        "traditional | accuracy | wins | wins, noise aside |\n"
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for task, name, setting, count, better, worse, change, wins in verdicts:
+    for task, name, setting, count, better, worse, change, *wins in verdicts:
         head.append(
             f"| {task} | {name} | {setting} | {better} of {count} "
             f"| {worse} of {count} | {cell(change)} "
-            f"| {'**yes**' if wins else 'no'} |"
+            + " ".join(f"| {'**yes**' if won else 'no'}" for won in wins)
+            + " |"
         )
     return "\n".join([*head, "", *sections])
 
