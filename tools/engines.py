@@ -42,7 +42,7 @@ ENGINES = {
         "MirroredStrategy, 2 devices": (2, 1),
         "MirroredStrategy, 4 devices": (4, 1),
     },
-    "torch": {"2 processes": (1, 2)},
+    "torch": {"2 processes": (1, 2), "2 processes, jit_compile": (1, 2)},
 }
 ALONE = "one device"
 CASES = ("dense", "shares", "guidances", "normalised", "recurrent")
@@ -125,7 +125,7 @@ def normalisation(parts):
     return Apart()
 
 
-def build(network, options):
+def build(network, options, jit_compile):
     import keras
 
     import keras_sgt
@@ -133,7 +133,12 @@ def build(network, options):
     model = keras.Sequential([keras.Input((8,)), *network])
     guided = keras_sgt.SaliencyGuidedModel(model, **options)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    guided.compile(keras.optimizers.SGD(0.3), loss, metrics=["accuracy"])
+    guided.compile(
+        keras.optimizers.SGD(0.3),
+        loss,
+        metrics=["accuracy"],
+        jit_compile=jit_compile,
+    )
     return guided
 
 
@@ -143,7 +148,14 @@ def of_process(array, rank, count):
     return batches[:, rank].reshape(-1, *array.shape[1:])
 
 
-def trained(only, parts=1, rank=0, processes=1, prepare=lambda guided: None):
+def trained(
+    only,
+    parts=1,
+    rank=0,
+    processes=1,
+    prepare=lambda guided: None,
+    jit_compile="auto",
+):
     """The weights of the cases, and what the first one's model explains."""
     import keras
 
@@ -152,7 +164,7 @@ def trained(only, parts=1, rank=0, processes=1, prepare=lambda guided: None):
     x, y = (of_process(array, rank, processes) for array in data())
     networks = cases(parts)
     for name in only:
-        guided = build(*networks[name])
+        guided = build(*networks[name], jit_compile)
         prepare(guided)
         history = guided.fit(
             x,
@@ -243,7 +255,8 @@ def on_torch(only, engine, rank, meeting):
     torch.distributed.init_process_group(
         "gloo", init_method=f"tcp://{meeting}", rank=rank, world_size=2
     )
-    return trained(only, 1, rank, 2, keras_sgt.distribute)
+    jit_compile = "jit_compile" in engine  # for Keras by itself: no
+    return trained(only, 1, rank, 2, keras_sgt.distribute, jit_compile)
 
 
 def work(engine, rank, meeting, path, parts, *only):

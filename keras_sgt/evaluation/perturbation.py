@@ -538,23 +538,25 @@ def _predicted(removed, predict):
     `predict` takes tens of milliseconds on TensorFlow, however little it is
     given.
     """
-    waiting, size = [], 0
+    waiting, together = [], None
     for part, level, inputs in removed:
-        if size + inputs.nbytes > _CHUNK_BYTES:
-            yield from _predicted_together(waiting, predict)
-            waiting, size = [], 0
-        waiting.append((part, level, inputs.copy()))
-        size += inputs.nbytes
-    yield from _predicted_together(waiting, predict)
+        if together is None:  # the first chunk is the largest
+            room = max(1, _CHUNK_BYTES // inputs.nbytes) * len(inputs)
+            together, end = np.empty((room, *inputs.shape[1:]), inputs.dtype), 0
+        if end + len(inputs) > len(together):
+            yield from _predicted_together(waiting, predict, together[:end])
+            waiting, end = [], 0
+        together[end : end + len(inputs)] = inputs
+        end += len(inputs)
+        waiting.append((part, level, end))
+    yield from _predicted_together(waiting, predict, together[:end])
 
 
-def _predicted_together(waiting, predict):
-    if not waiting:
-        return
-    found = predict(np.concatenate([inputs for *_, inputs in waiting]))
-    ends = np.cumsum([len(inputs) for *_, inputs in waiting])
-    for (part, level, _), own in zip(waiting, np.split(found, ends[:-1])):
-        yield part, level, own
+def _predicted_together(waiting, predict, inputs):
+    found, start = predict(inputs), 0
+    for part, level, end in waiting:
+        yield part, level, found[start:end]
+        start = end
 
 
 def _area(per_sample_curves, levels):
