@@ -5,7 +5,6 @@ import keras
 from keras_sgt.guidance import settings
 from keras_sgt.guidance.base import Guidance, blind
 from keras_sgt.masking import get_masking
-from keras_sgt.masking.base import takes_batch
 
 
 @keras.saving.register_keras_serializable(package="keras_sgt")
@@ -102,7 +101,7 @@ def masked(guidance, batch, mask_fraction):
 
     def whole(method):
         is_share = batch.whole.inputs is not batch.inputs
-        if is_share and takes_batch(masking, method):
+        if is_share and masking.takes_batch(method):
             return {"batch": batch.whole}
         return {}
 

@@ -22,12 +22,26 @@ class Batch(typing.NamedTuple):
     counted: typing.Any = None
 
 
-def takes_batch(layer, method="call"):
-    """Whether a method of a masking or a replacement takes `batch`."""
-    return "batch" in inspect.signature(getattr(layer, method)).parameters
+class TakesBatch:
+    """What knows which of its methods have an argument `batch`.
+
+    It looks when the class is defined: `torch.compile` cannot trace `inspect`.
+    """
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls.methods_with_batch = tuple(
+            method
+            for method in ("saliency", "call")
+            if callable(getattr(cls, method, None))
+            and "batch" in inspect.signature(getattr(cls, method)).parameters
+        )
+
+    def takes_batch(self, method="call"):
+        return method in self.methods_with_batch
 
 
-class Masking(keras.layers.Layer):
+class Masking(TakesBatch, keras.layers.Layer):
     """Base class of the maskings: what is masked, and what takes its place.
 
     A masking of your own defines `saliency` and `call`; `check` and

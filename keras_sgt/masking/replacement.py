@@ -6,11 +6,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_sgt.masking.base import takes_batch
+from keras_sgt.masking.base import TakesBatch
 from keras_sgt.masking.seeds import SeedGenerator
 
 
-class Replacement(keras.layers.Layer):
+class Replacement(TakesBatch, keras.layers.Layer):
     """Base class of what takes the place of masked features.
 
     Subclass it and define `call(inputs, mask, saliency)`, which returns the
@@ -42,7 +42,7 @@ class Replacement(keras.layers.Layer):
         Only then is `call` given the whole batch. Defaults to whether its
         `call` takes it.
         """
-        return takes_batch(self)
+        return self.takes_batch()
 
     def call(self, inputs, mask, saliency, batch=None):
         """Returns the values to put where `mask` is `True`.

@@ -25,13 +25,17 @@ REFUSED.append(("DataParallel, 2 processes", "comparison"))
 @pytest.mark.parametrize(
     "engine",
     [
-        engine
+        pytest.param(
+            engine,
+            marks=[pytest.mark.slow] if "jit_compile" in engine else [],
+        )
         for engine in ENGINES["ENGINES"][keras.backend.backend()]
         if engine != "MirroredStrategy, 4 devices"  # the tool's table has it
     ],
 )
 def test_equals_one_device(engine):
-    line = ENGINES["measured"](keras.backend.backend(), engine, CASES)
+    cases = ("dense", "shares") if "jit_compile" in engine else CASES
+    line = ENGINES["measured"](keras.backend.backend(), engine, cases)
     for kind in ENGINES["KINDS"]:
         if (engine, kind) in REFUSED:
             assert line[kind] == "refused"
