@@ -165,6 +165,16 @@ def test_quickstart(few_digits, tmp_path, capsys):
     assert matplotlib.image.imread(path).shape[0] > 500
 
 
+@pytest.mark.slow_to_compile
+def test_second_act_of_the_quickstart(few_digits, tmp_path, capsys):
+    path = tmp_path / "search.html"
+    quickstart = runpy.run_path(str(ROOT / "examples" / "quickstart.py"))
+    quickstart["second_act"](trials=1, epochs=1, path=path)
+    sentence = capsys.readouterr().out.splitlines()[-1]
+    assert "traditional" in sentence
+    assert path.stat().st_size > 10_000
+
+
 def test_study_of_mnist(tmp_path, capsys, monkeypatch):
     rng = np.random.default_rng(0)
     images = datasets.Split(
