@@ -105,6 +105,11 @@ class Guidance(keras.layers.Layer):
     # (the compiled loss of one sample).
     needs = ("divergence",)
 
+    # Whether a network that drops units in training predicts X and X̃ as in
+    # inference: what is dropped differs between the two, and would drown a
+    # small difference.
+    without_dropout = False
+
     def __init__(self, weight=1.0, seed=None, name=None, **kwargs):
         kwargs.setdefault("autocast", False)
         super().__init__(name=name or _snake_case(type(self)), **kwargs)

@@ -13,7 +13,9 @@ class GradientPenalty(Guidance):
 
     `((ℓ(X̃) − ℓ(X)) / h)²` with `X̃ = X + h · ∇ₓℓ / ‖∇ₓℓ‖`: for small h the
     squared length of the loss's gradient, by finite differences, without a
-    second-order graph.
+    second-order graph. Where the network drops units in training, both losses
+    are those of inference, at the price of a forward pass: with other units
+    dropped for X̃ than for X, their difference would be far larger than h.
 
     Args:
         h: float > 0, the length of the step over all features of a sample, in
@@ -40,6 +42,7 @@ class GradientPenalty(Guidance):
     """
 
     needs = ("loss",)
+    without_dropout = True
 
     def __init__(
         self,

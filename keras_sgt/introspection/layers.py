@@ -36,6 +36,19 @@ def is_rematerialised(layer):
     return getattr(layer, "_remat_mode", "unknown") is not None
 
 
+def draws_numbers(model):
+    """Whether the network draws random numbers in training, as dropout does.
+
+    Where such layers of Keras keep what they draw with; layers of one's own do
+    likewise, or Keras could not save their state.
+    """
+    return any(
+        isinstance(value, keras.random.SeedGenerator)
+        for layer in all_layers(model)
+        for value in vars(layer).values()
+    )
+
+
 def takes_training(layer):
     """Whether the layer's `call` has an argument `training`.
 

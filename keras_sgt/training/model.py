@@ -92,6 +92,7 @@ class _Plan:
         stride: every how many-th sample of a batch is guided.
         step_stride: every how many-th step is guided.
         one_pass: whether X and X̃ go through the network together.
+        drops: whether the network draws random numbers in training.
     """
 
     heads: heads.Heads
@@ -99,6 +100,7 @@ class _Plan:
     stride: int
     step_stride: int
     one_pass: bool
+    drops: bool
 
 
 @dataclasses.dataclass
@@ -307,7 +309,12 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
         return self.model(inputs, training=training)
 
     def _predict_together(self, inputs, batches):
-        together = [b for b in batches if not isinstance(b.inputs, Moved)]
+        together = [
+            batch
+            for batch in batches
+            if not isinstance(batch.inputs, Moved)
+            and not self._is_of_inference(batch.guidance)
+        ]
         outputs, *others = one_pass.predict(
             self.model, [inputs, *(batch.inputs for batch in together)]
         )
@@ -403,12 +410,18 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
             return loss
         if self._class_weighted:
             sample_weight = None
-        share = self._share((y_pred, y, sample_weight))
+        share = self._share((x, y_pred, y, sample_weight))
         for batch in batches:
             loss = loss + self._weighted_penalty(batch, *share)
         return loss
 
-    def _weighted_penalty(self, batch, y_pred, y, sample_weight):
+    def _is_of_inference(self, guidance):
+        return guidance.without_dropout and self._plan.drops
+
+    def _weighted_penalty(self, batch, x, y_pred, y, sample_weight):
+        if self._is_of_inference(batch.guidance):
+            predict = functools.partial(self._predict, training=False)
+            y_pred, batch.outputs = predict(x), batch.predict(predict)
         if batch.outputs is None:
             batch.outputs = batch.predict(self._predict_perturbed)
         penalty = self._plan.heads.penalty(
@@ -668,6 +681,9 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
                 # What is computed again in the backward pass cannot be kept.
                 and not introspection.is_rematerialised(self)
                 and one_pass.pays(self.model)
+            ),
+            drops=introspection.draws_numbers(
+                self if self.model is None else self.model
             ),
         )
 

@@ -704,3 +704,36 @@ def test_the_papers_term_by_either_name_is_one():
         weights.append(model.get_weights())
     for one, other in zip(*weights):
         np.testing.assert_array_equal(one, other)
+
+
+def after_a_step(inner, rate, weight):
+    """Weights after a step with dropout and a gradient penalty; the penalty."""
+    keras.utils.set_random_seed(0)
+    ends = [layers.Dropout(rate, seed=0), layers.Dense(3)]
+    model = keras.Sequential([keras.Input((6,)), *inner(), *ends])
+    rng = np.random.default_rng(2)
+    model.set_weights([rng.normal(size=w.shape) for w in model.weights])
+    term = guidance.GradientPenalty(h=0.1, weight=weight)
+    guided = keras_sgt.SaliencyGuidedModel(model, guidance=term)
+    guided.compile(keras.optimizers.SGD(0.1), LOGITS)
+    logs = guided.train_on_batch(X, Y, return_dict=True)
+    return model.get_weights(), logs.get("divergence")
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        lambda: [layers.Dense(5, "tanh")],
+        lambda: [layers.Reshape((3, 2)), layers.LSTM(5)],  # in one pass
+    ],
+)
+def test_a_gradient_penalty_knows_no_dropout(inner):
+    """What it adds to a step is what it adds without dropout."""
+    added = []
+    for rate in (0.0, 0.5):
+        plain, _ = after_a_step(inner, rate, 0.0)
+        guided, penalty = after_a_step(inner, rate, 1.0)
+        added.append([*(b - a for a, b in zip(plain, guided)), penalty])
+    for expected, ours in zip(*added):
+        assert np.abs(expected).max() > 1e-3
+        np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-5)
