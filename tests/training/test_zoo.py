@@ -722,9 +722,7 @@ def test_jit_compile():
         masking = keras_sgt.masking.FeatureMasking(
             replacement=keras_sgt.masking.Constant(0)
         )
-        guided = keras_sgt.SaliencyGuidedModel(
-            model, masking=masking, batch_fraction=0.5
-        )
+        guided = keras_sgt.SaliencyGuidedModel(model, masking=masking)
         optimizer = keras.optimizers.SGD(0.1)
         guided.compile(optimizer, CROSSENTROPY, jit_compile=jit_compile)
         history = guided.fit(x, y, batch_size=4, shuffle=False, verbose=0)
