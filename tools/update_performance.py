@@ -456,7 +456,7 @@ def at_scale():
             f"({methods}) and two measures (deletion, Gini) of each, beside a "
             "loop over Captum and Quantus for the same network in PyTorch's "
             "own layers; the values are the same. Seconds of the processor, a "
-            "process and one thread each, one run "
+            "process and one thread each, one run while other programs ran "
             "([benchmarks/evaluation_at_scale.py]"
             "(../benchmarks/evaluation_at_scale.py)). The fastest, "
             f"{best['by']}, is {other['seconds'] / best['seconds']:.1f} times "
