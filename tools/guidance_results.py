@@ -201,9 +201,8 @@ def page():
         "task was read: the rule became stricter.) That maps of adversarially "
         "trained networks change more under noise, relative to their length, "
         "was known before; the last column, added after the images were read, "
-        "leaves that measure aside. The TCN of *rare_feature* "
-        "drew its kernels from N(0, 0.01); that of *middle* starts as the "
-        "benchmark's really does, and its runs before that are in "
+        "leaves that measure aside. The TCN starts "
+        "as the benchmark's really does; runs before that are in "
         "[superseded](results/superseded). Tasks are few so far.\n",
         "| task | guidance | setting | better than both | worse than "
         "traditional | accuracy | wins | wins, noise aside |\n"
