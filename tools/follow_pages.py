@@ -18,7 +18,6 @@ import textwrap
 import time
 
 ROOT = pathlib.Path(__file__).parents[1]
-BACKENDS = ("tensorflow", "jax", "torch")
 NAME = re.compile(r"keras-sgt(?=\[)")  # not on an index before its release
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 COMMAND = re.compile(r"```\n(pip install .*?)\n```")
@@ -105,26 +104,24 @@ class Reader:
         self.env.pop("PYTHONPATH", None)
         self.failed = []
 
-    def run(self, title, *commands, cwd=None, envs=({},)):
-        """Runs commands one after another, in as many processes as `envs`."""
+    def run(self, title, command, cwd=None, envs=({},)):
+        """Runs a command in as many processes at once as `envs`."""
         began = time.monotonic()
-        for command in commands:
-            processes = [
-                subprocess.Popen(
-                    ["bash", "-c", command],
-                    cwd=cwd or self.clone,
-                    env={**self.env, **env},
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                )
-                for env in envs
-            ]
-            said = [process.communicate()[0] for process in processes]
-            if any(process.returncode for process in processes):
-                self.failed.append(title)
-                print(f"--- {title}\n{command}\n{said[-1][-3000:]}\n---")
-                break
+        processes = [
+            subprocess.Popen(
+                ["bash", "-c", command],
+                cwd=cwd or self.clone,
+                env={**self.env, **env},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for env in envs
+        ]
+        said = [process.communicate()[0] for process in processes]
+        if any(process.returncode for process in processes):
+            self.failed.append(title)
+            print(f"--- {title}\n{command}\n{said[-1][-3000:]}\n---")
         ends = "FAILED" if title in self.failed else "ok"
         seconds = time.monotonic() - began
         print(f"{ends:6} {seconds:5.0f} s  {title}", flush=True)

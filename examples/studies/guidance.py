@@ -17,7 +17,8 @@ How it is judged, written down before it was run:
 - Relevance on the truth by gradient, integrated gradients and SmoothGrad is
   what is asked for; areas of accuracy under removal with fills that no
   guidance has seen (the mean, another sample's values) and the change of maps
-  under noise are of another kind, and are optimised by none. Of texts:
+  under noise are of another kind, and are optimised by none. (Accuracy under an
+  attack is kept in the table too, and counts for nothing.) Of texts:
   comprehensiveness, sufficiency, and agreement with the words that people
   marked, where they did.
 - A win: better than traditional training and than its control by two standard

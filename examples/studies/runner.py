@@ -263,15 +263,10 @@ def compare(
     compiled = {}
     for seed in args.seeds:
         for kind in args.trainings:
-            which = {
-                "task": task,
-                "network": network,
-                "training": kind,
-                "seed": seed,
-                "train_samples": len(train.y),
-                "options": options + _schedule(kind, args),
-                **{k: getattr(args, k) for k in SETTINGS},
-            }
+            which = description(
+                *(args, task, network, kind, seed, len(train.y)),
+                options + _schedule(kind, args),
+            )
             label = f"{task}, {network}, {kind}, seed {seed}"
             if table.find(**which):
                 print(f"{label}: done before", flush=True)
@@ -297,6 +292,13 @@ def compare(
                 flush=True,
             )
     return compiled
+
+
+def description(args, task, network, training, seed, train_samples, options):
+    """What tells a run from others: a dict with the names of `WHICH`."""
+    settings = [getattr(args, name) for name in SETTINGS]
+    values = [task, network, training, seed, *settings, train_samples, options]
+    return dict(zip(WHICH, values, strict=True))
 
 
 def _schedule(kind, args):

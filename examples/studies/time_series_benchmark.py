@@ -185,15 +185,10 @@ class Study:
         """One network, unless the table holds it."""
         args = self.args
         train, valid, test = data
-        which = {
-            "task": task,
-            "network": network,
-            "training": kind,
-            "seed": seed,
-            "train_samples": len(train.y),
-            "options": self._options(kind),
-            **{key: getattr(args, key) for key in runner.SETTINGS},
-        }
+        which = runner.description(
+            *(args, task, network, kind, seed, len(train.y)),
+            self._options(kind),
+        )
         if self.table.find(**which):
             return
         training = self._training(network, kind, test)

@@ -549,7 +549,8 @@ def _predicted(removed, predict):
         together[end : end + len(inputs)] = inputs
         end += len(inputs)
         waiting.append((part, level, end))
-    yield from _predicted_together(waiting, predict, together[:end])
+    if waiting:
+        yield from _predicted_together(waiting, predict, together[:end])
 
 
 def _predicted_together(waiting, predict, inputs):

@@ -36,15 +36,21 @@ def is_rematerialised(layer):
     return getattr(layer, "_remat_mode", "unknown") is not None
 
 
-def draws_numbers(model):
-    """Whether the network draws random numbers in training, as dropout does.
+def draws_numbers(model, besides=()):
+    """Whether a layer draws random numbers in training, as dropout does.
 
-    Where such layers of Keras keep what they draw with; layers of one's own do
-    likewise, or Keras could not save their state.
+    Such a layer has a seed generator as an attribute: Keras could not save its
+    state otherwise.
+
+    Args:
+        model: `keras.Model`.
+        besides: layers of the model that do not count, nor those within them.
     """
+    left_out = {id(inner) for layer in besides for inner in all_layers(layer)}
     return any(
         isinstance(value, keras.random.SeedGenerator)
         for layer in all_layers(model)
+        if id(layer) not in left_out
         for value in vars(layer).values()
     )
 

@@ -92,7 +92,7 @@ class _Plan:
         stride: every how many-th sample of a batch is guided.
         step_stride: every how many-th step is guided.
         one_pass: whether X and X̃ go through the network together.
-        drops: whether the network draws random numbers in training.
+        drops: whether the network draws random numbers, as dropout does.
     """
 
     heads: heads.Heads
@@ -682,9 +682,7 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
                 and not introspection.is_rematerialised(self)
                 and one_pass.pays(self.model)
             ),
-            drops=introspection.draws_numbers(
-                self if self.model is None else self.model
-            ),
+            drops=introspection.draws_numbers(self, besides=self.guidance),
         )
 
     def _shares(self):
