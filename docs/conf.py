@@ -29,7 +29,7 @@ html_use_index = html_domain_indices = False  # the search finds more
 
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
-suppress_warnings = ["myst.header"]  # results.md has a level less in places
+suppress_warnings = ["myst.header"]  # results_log.md has a level less in places
 
 # Notebooks run in each build: what is shown is what this version gave.
 nb_execution_mode = "force"

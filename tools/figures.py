@@ -1,4 +1,4 @@
-"""The figures of docs/results.md."""
+"""The figures of docs/results.md and docs/results_log.md."""
 
 import math
 import statistics
@@ -33,6 +33,7 @@ KEPT = {  # of each task of examples/studies/economy.py: its name, and measures
     "mnist": ("MNIST", "drop_auc", "mass_on_object"),
     "middle gaussian": ("time series", "diff_aup", "diff_aur"),
 }
+LAYOUT_KINDS = ("guided", "random mask", "adversarial", "adversarial control")
 SENSITIVE = ("accuracy", "drop_auc", "mass_on_object")
 
 
@@ -182,6 +183,49 @@ def curves(task):
     axes[0, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylabel("accuracy")
     plot.savefig(FOLDER / f"{task}.png", dpi=90)
+    plt.close(plot)
+
+
+def layouts():
+    """AUP above traditional training by layout, of series as benchmarked."""
+    import results_benchmark as benchmark
+
+    rows = runs(benchmark.FILES)
+    if not rows:
+        return
+    import matplotlib.pyplot as plt
+
+    cells = benchmark.Cells(rows)
+    kinds = [k for k in LAYOUT_KINDS if k in cells.kinds]
+    networks = dict.fromkeys(row["network"] for row in rows)
+    names = list(dict.fromkeys(row["task"].split(" ")[0] for row in rows))
+    plot, axes = plt.subplots(
+        *(len(networks), 1),
+        squeeze=False,
+        figsize=(9, 3 * len(networks)),
+        layout="constrained",
+    )
+    for axis, network in zip(axes.flat, networks):
+        for number, kind in enumerate(kinds):
+            which = (kind, "traditional", "diff_aup", METHODS)
+            found = [cells.difference(network, *which, name) for name in names]
+            axis.errorbar(
+                [i + 0.12 * number for i, of in enumerate(found) if of],
+                [of.mean for of in found if of],
+                yerr=[2 * of.error for of in found if of],
+                fmt="o",
+                label=kind,
+            )
+        axis.axhline(0, color="grey", linewidth=0.8)
+        axis.set_xticks(
+            [i + 0.06 * (len(kinds) - 1) for i in range(len(names))],
+            [name.replace("_", "\n") for name in names],
+            fontsize=8,
+        )
+        axis.set_ylabel("AUP, more than traditional\n± 2 standard errors")
+        axis.set_title(benchmark.NETWORKS[network])
+    axes.flat[0].legend(frameon=False, fontsize=8)
+    plot.savefig(FOLDER / "found-series.png", dpi=90)
     plt.close(plot)
 
 

@@ -1,9 +1,11 @@
-"""Writes docs/results.md and its figures from the runs in docs/results/.
+"""Writes docs/results.md, docs/results_log.md and their figures.
 
     python tools/update_results.py
 
-The runs are made by the examples, with the commands that the page names. What
-the page says of them is computed here; sections without runs are left out.
+What was found, on one screen, and the log behind it, from the runs in
+docs/results/. They are made by the examples, with the commands that the log
+names. What the pages say of them is computed here; sections without runs are
+left out.
 """
 
 import pathlib
@@ -12,7 +14,9 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import figures
+import results_benchmark
 import results_economy
+import results_found
 import results_images
 import results_series
 import results_texts
@@ -35,6 +39,7 @@ from runs import (
 )
 
 PAGE = FOLDER.with_suffix(".md")
+LOG = FOLDER.with_name("results_log.md")
 
 
 def wins(rows, measure, kind, other, methods, lower):
@@ -207,11 +212,11 @@ def sensitivity():
     )
 
 
-def page():
-    start = """# Results
+def log():
+    start = """# The log behind the results
 
-Written by `tools/update_results.py` from the runs in `docs/results/`, which the
-examples made. *Traditional* is `keras.Model`; *guided* is saliency guided
+[What was found](results.md) is the short of it. Written by
+`tools/update_results.py` from the runs in `docs/results/`, which the examples made. *Traditional* is `keras.Model`; *guided* is saliency guided
 training with the ranking of the authors' code (signed; for words, by
 magnitude), *guided absolute* ranks by magnitude; *random mask* is the control:
 it masks as many features, picked blindly, under the same KL term. A gain that
@@ -225,6 +230,7 @@ The paper's figures are Tables 1 and 2 of Ismail, Corrada Bravo, Feizi,
     parts = [
         start,
         short(),
+        results_benchmark.section(),
         results_series.section(),
         results_texts.section(),
         results_images.section(),
@@ -240,5 +246,7 @@ if __name__ == "__main__":
         figures.curves(task)
     figures.sensitivity()
     figures.shares()
-    PAGE.write_text(page())
-    print(f"wrote {PAGE.name}")
+    results_found.figures_of_page()
+    LOG.write_text(log())
+    PAGE.write_text(results_found.page())
+    print(f"wrote {PAGE.name} and {LOG.name}")

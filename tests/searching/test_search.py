@@ -1,11 +1,7 @@
 """`keras_sgt.search`: what it finds, what it refuses, how workers share."""
 
-import os
 import pathlib
-import signal
-import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
@@ -352,57 +348,6 @@ def test_interruption_ends_with_what_there_is():
     assert len(result.rows) == 1
     assert "Stopped before anything was confirmed" in result.verdict
     assert not result.wins
-
-
-@pytest.mark.slow_to_compile
-def test_a_killed_worker_has_its_trial_done_by_another(tmp_path):
-    import optuna
-
-    url = f"sqlite:///{tmp_path / 'search.db'}"
-    script = pathlib.Path(__file__).with_name("worker.py")
-    root = pathlib.Path(keras_sgt.__file__).parents[1]
-    start = [sys.executable, str(script), url]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(
-            [str(root), os.environ.get("PYTHONPATH", "")]
-        ),
-    }
-    workers = [
-        subprocess.Popen(start, env=environment, stdout=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    _wait_for_a_running_trial(url)
-    workers[0].send_signal(signal.SIGKILL)
-    said = workers[1].communicate(timeout=400)[0].decode()
-    assert workers[1].returncode == 0
-    assert said.strip()
-    workers[0].communicate()
-    trials = optuna.load_study(study_name="search", storage=url).trials
-    states = [t.state.name for t in trials if "job" in t.user_attrs]
-    assert sum(s in ("COMPLETE", "PRUNED") for s in states) == 6
-    assert not {"RUNNING", "WAITING"} & set(states)
-    done = [
-        tuple(sorted(t.params.items()))
-        for t in trials
-        if t.state.name in ("COMPLETE", "PRUNED")
-    ]
-    assert len(set(done)) == 6
-
-
-def _wait_for_a_running_trial(url):
-    import optuna
-
-    until = time.monotonic() + 200
-    while time.monotonic() < until:
-        try:
-            study = optuna.load_study(study_name="search", storage=url)
-            if any(t.state.name == "RUNNING" for t in study.trials):
-                return
-        except Exception:  # the tables are not there yet
-            pass
-        time.sleep(0.1)
-    raise AssertionError("no trial ever ran")
 
 
 def test_student_quantiles_are_those_of_scipy():

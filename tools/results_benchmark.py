@@ -1,0 +1,319 @@
+"""Time series by the benchmark's protocol: its 70 data sets, stopped early."""
+
+import statistics
+
+from runs import (
+    METHODS,
+    NETWORKS,
+    Difference,
+    circumstances,
+    runs,
+    table,
+)
+
+FILES = "benchmark-*.csv"
+MEASURES = {"diff_aup": "AUP", "diff_aur": "AUR"}
+FREE = {"diff_aup": "diff_iid_aup", "diff_aur": "diff_iid_aur"}
+# Each training and its control; the random mask's is traditional training.
+CONTROLS = {
+    "guided": "random mask",
+    "guided absolute": "random mask",
+    "random mask": "traditional",
+    "adversarial": "adversarial control",
+    "masked, then moved": "masked, then moved, control",
+}
+READABLE, TOLERANCE = 0.9, 0.005
+
+HEAD = """## Time series by the benchmark's protocol
+
+All layouts × processes of the benchmark, {which}. Every third epoch the \
+accuracy on validation series is looked at (the benchmark looks at the test \
+series); training stops at 99 %, and what is read is the network of the first \
+look that had the highest accuracy. Mask fraction {fractions}, λ = 1, ε = 0.1: \
+nothing was chosen on these data. Differences are paired by data set and \
+seed; ± is one standard error over data sets. How this is judged was written \
+down before it was run, at the head of \
+`examples/studies/time_series_benchmark.py`. {circumstances}.
+
+Made by"""
+
+
+def named(row):
+    """A training, with its mask fraction unless that is one half."""
+    fraction = float(row["mask_fraction"])
+    name = row["training"]
+    return name if fraction in (0, 0.5) else f"{name}, k = {fraction:g}"
+
+
+def control_of(name):
+    kind, *fraction = name.partition(", k = ")
+    found = CONTROLS[kind]
+    return found if found == "traditional" else found + "".join(fraction)
+
+
+class Cells:
+    """What is read off the networks that are right often enough."""
+
+    def __init__(self, rows):
+        self.rows = rows
+        self.kinds = list(dict.fromkeys(named(row) for row in rows))
+        self._of = {}
+        for row in rows:
+            if float(row["accuracy"]) >= READABLE:
+                key = row["network"], named(row)
+                of = self._of.setdefault(key, {})
+                of[row["task"], row["seed"]] = row
+
+    def difference(self, network, kind, other, measure, methods, layout=""):
+        """`Difference` over data sets, or `None` without one.
+
+        The mean over methods of a network is what is compared.
+        """
+        these, others = (self._of.get((network, k), {}) for k in (kind, other))
+        pairs = [
+            (task, *(mean(of[task, seed]) for of in (others, these)))
+            for task, seed in these.keys() & others.keys()
+            if task.split(" ")[0] == (layout or task.split(" ")[0])
+            for mean in [lambda row: _mean(row, measure, methods)]
+        ]
+        return Difference(sorted(pairs)) if pairs else None
+
+    def left_out(self, network, kind):
+        """Accuracies of all networks, and how many are too low to be read."""
+        found = [
+            float(row["accuracy"])
+            for row in self.rows
+            if (row["network"], named(row)) == (network, kind)
+        ]
+        return found, sum(accuracy < READABLE for accuracy in found)
+
+
+def _mean(row, measure, methods):
+    return statistics.mean(float(row[f"{m} {measure}"]) for m in methods)
+
+
+def section():
+    rows = runs(FILES)
+    if not rows:
+        return ""
+    cells = Cells(rows)
+    networks = [n for n in NETWORKS if any(r["network"] == n for r in rows)]
+    fractions = sorted({r["mask_fraction"] for r in rows} - {"0"})
+    parts = [
+        HEAD.format(
+            which=", ".join(_extent(rows, n) for n in networks),
+            fractions=" and ".join(fractions),
+            circumstances=circumstances(rows),
+        ),
+        "\n".join(_command(rows, n) for n in networks),
+        "### Who gains",
+        "Averages over the six methods. A training gains in a row if it is "
+        "above traditional training and above its own control by two standard "
+        "errors each, by both Randoms (the benchmark's, which is one for all "
+        "methods; one that shuffles the cells of each map), at an accuracy at "
+        "most half a point lower.",
+        gains(cells, networks),
+        "### Cell by cell",
+        "Above the benchmark's Random. The paper's mask fraction and epochs "
+        "are not known.",
+        beside_the_paper(cells, networks, runs("paper.csv")),
+        "### Layout by layout",
+        "Averages over the six methods, AUP above the benchmark's Random: "
+        "what the mean over data sets hides.",
+        by_layout(cells, networks),
+        "### Accuracy, and what was left out",
+        f"Networks right for less than {READABLE:.0%} of the test series are "
+        "not read.",
+        accuracies(cells, networks),
+    ]
+    return "\n\n".join(parts)
+
+
+def _extent(rows, network):
+    of = [row for row in rows if row["network"] == network]
+    sets = len({row["task"] for row in of})
+    seeds = len({row["seed"] for row in of})
+    seeds = "one seed" if seeds == 1 else f"{seeds} seeds"
+    return f"{NETWORKS[network]}: {sets} data sets, {seeds}"
+
+
+def _command(rows, network):
+    of = [row for row in rows if row["network"] == network]
+    seeds = " ".join(sorted({row["seed"] for row in of}))
+    fractions = " ".join(sorted({r["mask_fraction"] for r in of} - {"0"}))
+    text = (
+        "- `python examples/studies/time_series.py --protocol benchmark "
+        f'--networks "{network}" --seeds {seeds} --mask-fractions {fractions}'
+    )
+    kinds = list(dict.fromkeys(row["training"] for row in of))
+    everything = [*CONTROLS, *CONTROLS.values()]
+    if set(kinds) != set(everything):
+        text += " --trainings " + " ".join(f'"{kind}"' for kind in kinds)
+    epochs = of[0]["epochs"]
+    if epochs != "500":
+        text += f" --epochs {epochs}"
+    return f"{text} --csv docs/results/{of[0]['file']}`"
+
+
+def gains(cells, networks):
+    """A line for each network, training and measure."""
+    lines = [
+        [
+            f"{NETWORKS[network]}, {kind}, {title}",
+            *map(str, found),
+            "**yes**" if all(of.clear > 0 for of in found) and holds else "no",
+        ]
+        for network in networks
+        for kind in cells.kinds
+        if kind.partition(", k = ")[0] in CONTROLS
+        for holds in [_accuracy_holds(cells, network, kind)]
+        for measure, title in MEASURES.items()
+        for found in [_four(cells, network, kind, measure)]
+        if all(found)
+    ]
+    head = [
+        "",
+        "− traditional",
+        "− its control",
+        "− traditional, free Random",
+        "− its control, free Random",
+        "gains?",
+    ]
+    return table(head, lines)
+
+
+def _four(cells, network, kind, measure):
+    return [
+        cells.difference(network, kind, other, m, METHODS)
+        for m in (measure, FREE[measure])
+        for other in ("traditional", control_of(kind))
+    ]
+
+
+def _accuracy_holds(cells, network, kind):
+    """Over all networks, read or not."""
+    means = [
+        statistics.mean(found) if found else 0
+        for found, _ in (
+            cells.left_out(network, k) for k in (kind, "traditional")
+        )
+    ]
+    return means[0] >= means[1] - TOLERANCE
+
+
+SHOWN = (
+    ("guided", "traditional"),
+    ("random mask", "traditional"),
+    ("guided", "random mask"),
+    ("adversarial", "traditional"),
+    ("adversarial", "adversarial control"),
+)
+
+
+def beside_the_paper(cells, networks, paper):
+    """The paper's cells and row averages, and ours."""
+    theirs = {
+        (r["network"], r["measure"], r["method"]): (
+            float(r["traditional"]),
+            float(r["guided"]),
+        )
+        for r in paper
+    }
+    lines = []
+    for network in networks:
+        for measure, title in MEASURES.items():
+            of_paper = [theirs[network, measure, m] for m in METHODS]
+            for method, pair in zip(METHODS, of_paper):
+                name = f"{NETWORKS[network]}, {title}, {method}"
+                lines.append(
+                    _line(cells, name, network, measure, [method], pair)
+                )
+            means = tuple(map(statistics.mean, zip(*of_paper)))
+            name = f"**{NETWORKS[network]}, {title}, mean**"
+            lines.append(_line(cells, name, network, measure, METHODS, means))
+    head = [
+        "",
+        "paper: traditional → guided",
+        "ours: traditional → guided",
+        *(f"{kind} − {other}" for kind, other in SHOWN),
+    ]
+    return table(head, lines)
+
+
+def _line(cells, name, network, measure, methods, paper):
+    found = [
+        cells.difference(network, *pair, measure, methods) for pair in SHOWN
+    ]
+    ours = found[0]
+    return [
+        name,
+        f"{paper[0]:.3f} → {paper[1]:.3f}",
+        f"{ours.other:.3f} → {ours.this:.3f}" if ours else "",
+        *(f"{of} ({of.clusters})" if of else "" for of in found),
+    ]
+
+
+def by_layout(cells, networks):
+    layouts = dict.fromkeys(row["task"].split(" ")[0] for row in cells.rows)
+    lines = []
+    for network in networks:
+        for layout in layouts:
+            found = [
+                cells.difference(network, *pair, "diff_aup", METHODS, layout)
+                for pair in SHOWN
+            ]
+            if found[0]:
+                lines.append(
+                    [
+                        f"{NETWORKS[network]}, {layout}",
+                        f"{found[0].other:.3f}",
+                        *(str(of) if of else "" for of in found),
+                    ]
+                )
+    head = ["", "traditional", *(f"{kind} − {other}" for kind, other in SHOWN)]
+    return table(head, lines)
+
+
+def accuracies(cells, networks):
+    lines = []
+    for network in networks:
+        for kind in cells.kinds:
+            found, low = cells.left_out(network, kind)
+            if found:
+                looks = [
+                    float(row["best_epoch"])
+                    for row in cells.rows
+                    if (row["network"], named(row)) == (network, kind)
+                ]
+                lines.append(
+                    [
+                        f"{NETWORKS[network]}, {kind}",
+                        str(len(found)),
+                        f"{statistics.mean(found):.3f}",
+                        f"{statistics.median(looks):g}",
+                        str(low),
+                    ]
+                )
+    head = ["", "networks", "test accuracy", "median epoch", "left out"]
+    return table(head, lines)
+
+
+def in_words():
+    """A sentence or two: who gains, and how often the paper's sign is ours."""
+    rows = runs(FILES)
+    cells = Cells(rows)
+    networks = [n for n in NETWORKS if any(r["network"] == n for r in rows)]
+    winners = [
+        f"{kind} ({NETWORKS[network]}, {title})"
+        for network in networks
+        for kind in cells.kinds
+        if kind.partition(", k = ")[0] in CONTROLS
+        for measure, title in MEASURES.items()
+        for found in [_four(cells, network, kind, measure)]
+        if all(found)
+        and all(of.clear > 0 for of in found)
+        and _accuracy_holds(cells, network, kind)
+    ]
+    if not winners:
+        return "No training gains in any row average."
+    return f"Gains in row averages: {', '.join(winners)}."
