@@ -16,8 +16,8 @@ WORDS = (("comprehensiveness", False), ("sufficiency", True))
 HEAD = """# What was found
 
 Written by `tools/update_results.py` from the runs in `docs/results/`. Every \
-run, cell and command is in [the log](results_log.md), those of other guidances \
-in [results of guidances](guidance_results.md).
+run, cell and command is in [the log](results_log.md), those of other \
+guidances in [results of guidances](guidance_results.md).
 
 **Yes** and **no** are differences of two standard errors or more, paired over \
 seeds (over data sets for time series), averages over saliency methods; all \
@@ -36,7 +36,9 @@ def answer(found, lower=False):
     sign = -1 if lower else 1
     word = {1: "**yes**", 0: "undecided", -1: "**no**"}[sign * found.clear]
     text = f"{word} {sign * found.mean:+.3f}"
-    return text if found.error == float("inf") else f"{text} ± {found.error:.3f}"
+    return (
+        text if found.error == float("inf") else f"{text} ± {found.error:.3f}"
+    )
 
 
 def over_methods(rows, measure, methods, kind, other):

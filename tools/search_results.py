@@ -22,24 +22,27 @@ NAMES = {
 }
 
 
-def row(task, lines):
+def row(task, size, lines):
     wins = sum(line["wins"] == "True" for line in lines)
     seconds = [float(line["seconds"]) for line in lines]
     found = lines[0]["verdict"] if len(lines) == 1 else ""
     slowest = f"{max(seconds):.0f} s"
-    return [NAMES[task], f"{wins} of {len(lines)}", slowest, found]
+    return [f"{NAMES[task]}, {size}", f"{wins} of {len(lines)}", slowest, found]
 
 
 def table(lines):
-    tasks = dict.fromkeys(line["task"] for line in lines)
+    searches = dict.fromkeys((line["task"], line["size"]) for line in lines)
     rows = [
-        row(task, [line for line in lines if line["task"] == task])
-        for task in tasks
+        row(
+            *which,
+            [line for line in lines if (line["task"], line["size"]) == which],
+        )
+        for which in searches
     ]
     made = "; ".join(dict.fromkeys(line["versions"] for line in lines))
     head = ["data", "wins", "slowest", "what it said"]
     note = (
-        "By `python examples/studies/search.py --quick` ("
+        "By `python examples/studies/search.py`, quick ones with `--quick` ("
         f"{made}; {lines[0]['machine']}); the runs are in "
         "`docs/results/search.csv`."
     )

@@ -216,7 +216,8 @@ def log():
     start = """# The log behind the results
 
 [What was found](results.md) is the short of it. Written by
-`tools/update_results.py` from the runs in `docs/results/`, which the examples made. *Traditional* is `keras.Model`; *guided* is saliency guided
+`tools/update_results.py` from the runs in `docs/results/`, which the examples
+made. *Traditional* is `keras.Model`; *guided* is saliency guided
 training with the ranking of the authors' code (signed; for words, by
 magnitude), *guided absolute* ranks by magnitude; *random mask* is the control:
 it masks as many features, picked blindly, under the same KL term. A gain that

@@ -2,6 +2,7 @@
 
 import gc
 import time
+import warnings
 
 import numpy as np
 
@@ -193,7 +194,10 @@ class Run:
         }
 
     def _end(self, trial, outcome, pruned=False):
-        trial.set_constraint("accuracy", self._excess(outcome["lost"]))
+        with warnings.catch_warnings():
+            # A worker that died after this line has handed the value on.
+            warnings.filterwarnings("ignore", "The constraint value is ignored")
+            trial.set_constraint("accuracy", self._excess(outcome["lost"]))
         gc.collect()
         self.progress.trial(trial.number, trial.params, outcome, pruned)
         if pruned:

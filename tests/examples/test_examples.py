@@ -259,8 +259,11 @@ def results():
 
 
 def test_results_are_those_of_the_committed_runs(results):
-    page = results["page"]()
-    assert results["PAGE"].read_text() == page
+    found = results["results_found"].page()
+    assert results["PAGE"].read_text() == found
+    assert "MNIST: relevance on the digit | **yes** +" in found
+    page = results["log"]()
+    assert results["LOG"].read_text() == page
     # The paper's tables, cell by cell.
     paper = list(csv.DictReader((ROOT / "docs/results/paper.csv").open()))
     assert len(paper) == 48 + 3 * 8

@@ -13,9 +13,9 @@ import uuid
 
 import pytest
 
-optuna = pytest.importorskip("optuna")
-
 import keras_sgt
+
+optuna = pytest.importorskip("optuna")
 
 SCRIPT = pathlib.Path(__file__).with_name("worker.py")
 ROOT = pathlib.Path(keras_sgt.__file__).parents[1]
