@@ -1,4 +1,4 @@
-"""Writes the page of the study of guidances from its committed runs.
+"""Writes the page of the study of guidances, and the guide's table.
 
     python tools/guidance_results.py
 
@@ -8,6 +8,7 @@ judged.
 
 import math
 import pathlib
+import re
 import statistics
 import sys
 
@@ -18,7 +19,17 @@ ROOT = pathlib.Path(__file__).parents[1]
 RUNS = ROOT / "docs" / "results" / "guidance.csv"
 PAGE = ROOT / "docs" / "guidance_results.md"
 
+GUIDE = ROOT / "docs" / "guidance.md"
+MARKS = re.compile("(<!-- by data -->\n).*?(\n<!-- end -->)", re.DOTALL)
+
 TOLERANCE = 0.005
+# Of the data of the study, by how their names begin.
+DOMAINS = {
+    "images": ("digits", "MNIST", "Fashion"),
+    "time series": ("series", "human"),
+    "tables": ("Adult",),
+    "texts": ("SST-2", "e-SNLI", "Movies"),
+}
 
 
 def _by_method(measure, more, heading, smooth="SmoothGrad"):
@@ -171,6 +182,84 @@ def section(rows, task):
     return "\n".join(parts), verdicts
 
 
+def best(verdicts):
+    """The verdict to recommend of a task, or to warn with.
+
+    One that wins, or would but for noise; then the one that is better in more
+    measures than it is worse, and more accurate.
+    """
+    return max(
+        verdicts, key=lambda v: (v[7], v[8], v[4] - v[5], (v[6] or (0,))[0])
+    )
+
+
+def seconds(rows, task, guidance, role):
+    found = values(rows, task, guidance, role, "train_seconds", "gradient")
+    return statistics.median(found.values())
+
+
+def guide_table():
+    """What the study says of each kind of data: a line for each task."""
+    rows = runs.lines(RUNS)
+    tasks = dict.fromkeys(r["task"] for r in rows if r["role"] == "guidance")
+    lines = []
+    for domain, starts in DOMAINS.items():
+        for task in tasks:
+            if not task.startswith(starts):
+                continue
+            verdict = best(section(rows, task)[1])
+            name, setting, count, better, worse, change, won, almost = verdict[
+                1:
+            ]
+            price = seconds(rows, task, name, "guidance") / seconds(
+                rows, task, "traditional", "traditional"
+            )
+            ends = "wins" if won else "noise aside" if almost else "no win"
+            lines.append(
+                [
+                    f"{domain}: {task}",
+                    f"{name}, {setting}",
+                    *_first_gain(rows, task, name),
+                    f"{better} of {count}, {worse} worse",
+                    f"{100 * change[0]:+.1f}" if change else "",
+                    f"{price:.1f} ×",
+                    ends,
+                ]
+            )
+    head = [
+        "data",
+        "best of those tried",
+        "gain over traditional",
+        "over its control",
+        "measures better than both",
+        "accuracy, points",
+        "price",
+        "",
+    ]
+    return runs.table(head, lines)
+
+
+def _first_gain(rows, task, name):
+    """Of the task's first measure, over traditional training and control."""
+    for measure, method, more, heading in MEASURES:
+        guided = values(rows, task, name, "guidance", measure, method)
+        others = [
+            values(rows, task, *which, measure, method)
+            for which in (("traditional", "traditional"), (name, "control"))
+        ]
+        if guided and all(others):
+            sign = "" if more else " (less is better)"
+            over, over_control = (cell(difference(guided, o)) for o in others)
+            return f"{heading}{sign}: {over}", over_control
+    return "", ""
+
+
+def guide():
+    """docs/guidance.md with the table of the committed runs."""
+    table = guide_table()
+    return MARKS.sub(lambda m: m[1] + table + m[2], GUIDE.read_text())
+
+
 def page():
     rows = runs.lines(RUNS)
     tasks = dict.fromkeys(
@@ -220,3 +309,4 @@ def page():
 
 if __name__ == "__main__":
     PAGE.write_text(page())
+    GUIDE.write_text(guide())

@@ -234,6 +234,8 @@ def test_versions_of_keras_are_those_of_the_committed_runs():
 def test_pages_of_studies_are_those_of_the_committed_runs(tool):
     script = runpy.run_path(str(ROOT / "tools" / f"{tool}.py"))
     assert script["PAGE"].read_text() == script["page"]()
+    if "GUIDE" in script:
+        assert script["GUIDE"].read_text() == script["guide"]()
 
 
 def test_tables_are_those_of_the_committed_runs():
