@@ -49,6 +49,12 @@ GUIDANCES = {
         )
         for epsilon in (0.05, 0.1, 0.3, 0.5)
     },
+    "adversarial, last half": {
+        f"ε={epsilon}": functools.partial(
+            guidance.AdversarialConsistency, epsilon
+        )
+        for epsilon in (0.1, 0.3, 0.5)
+    },
     "masked, then moved": {
         f"ε={epsilon}": lambda epsilon=epsilon: guidance.AdversarialConsistency(
             epsilon, masking=signed()
@@ -97,10 +103,16 @@ GUIDANCES = {
 }
 
 
+# Guided in the second half of the epochs, trained plainly before.
+LAST_HALF = ("adversarial, last half",)
+
 # What is tried where nothing else is said.
 OF_IMAGES = ["masked", "adversarial", "adversarial and comprehensive"]
-OF_SERIES = ["masked", "adversarial", "masked, then moved"]
-OF_TABLES = ["masked", "masked, magnitude", "adversarial"]
+OF_SERIES = [
+    *("masked", "adversarial", "adversarial, last half"),
+    "masked, then moved",
+]
+OF_TABLES = ["masked", "masked, magnitude", "adversarial", "comprehensive"]
 OF_TEXTS = ["masked words", "moved words", "moved and removed words"]
 
 
