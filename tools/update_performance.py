@@ -562,6 +562,32 @@ def one_backward():
     )
 
 
+def guidances():
+    """Each guidance beside plain training, whole and in every eighth step."""
+    found = {
+        title(result): {row["training"]: row for row in result["rows"]}
+        for result in results("guidance-*.json")
+    }
+    if not found:
+        return ""
+    names = next(iter(found.values()))
+    lines = [
+        [name, *(f"{rows[name]['times_plain']:.2f}" for rows in found.values())]
+        for name in names
+        if name != "plain"
+    ]
+    return "\n\n".join(
+        [
+            "## By guidance",
+            "`fit` of the MNIST CNN with batches of 64, in plain steps; all "
+            "trainings of a column in turn in one process "
+            "([benchmarks/guidance_cost.py]"
+            "(../benchmarks/guidance_cost.py)).",
+            table(["", *found], lines),
+        ]
+    )
+
+
 def effects():
     """What one backward pass does to the maps, task by task."""
     rows = runs.lines(ROOT / "docs" / "results" / "one_backward.csv")
@@ -738,7 +764,8 @@ def page():
             "python benchmarks/step_cost_by_network.py "
             f"--rounds {result['rounds']} --seconds {result['seconds']}{keep}`"
         )
-    parts += [fewer_steps(), direct(found), one_backward(), compiled()]
+    parts += [guidances(), fewer_steps(), direct(found), one_backward()]
+    parts += [compiled()]
     parts += [accelerator(), memory(), steady(), sizes(), at_scale(), pages()]
     parts += [busy(), low_precision(), selection()]
     return "\n\n".join(part for part in parts if part) + "\n"
