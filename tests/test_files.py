@@ -33,6 +33,7 @@ for i in range(200):
 """
 
 
+@pytest.mark.slow_to_compile
 def test_two_processes_lose_nothing(tmp_path):
     script = WRITER.format(studies=str(STUDIES))
     started = [

@@ -140,7 +140,9 @@ def with_weights(network, reference):
 @pytest.mark.parametrize(
     "network", ["perceptron", "pooled", "residual", "recurrent", "transformer"]
 )
-@pytest.mark.parametrize("batch_size", [4, 48])
+@pytest.mark.parametrize(
+    "batch_size", [4, pytest.param(48, marks=pytest.mark.slow_to_compile)]
+)
 def test_equals_captum(network, batch_size, reference):
     def given(name):
         return reference[f"{network}/{name}"]

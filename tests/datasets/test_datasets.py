@@ -188,7 +188,13 @@ def loaded(name, folder, **options):
     return datasets.load(name, **options)
 
 
-@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=pytest.mark.slow if n in EQUAL else ())
+        for n in COUNTS
+    ],
+)
 def test_loaders_count_as_the_data_are_described(name):
     folder, sizes, marked = COUNTS[name]
     if name in EQUAL and keras.backend.backend() != "tensorflow":

@@ -184,6 +184,7 @@ def test_fine_tuning_guides_the_last_epochs_only(example):
         np.testing.assert_allclose(ours, plain, atol=1e-6)
 
 
+@pytest.mark.slow_to_compile
 def test_patience_keeps_the_epoch_that_validates_best(example):
     runner, tabular = example("runner"), example("tabular")
     build = functools.partial(example("networks").mlp, 4)
@@ -207,6 +208,7 @@ def folder(name):
         pytest.skip(f"KERAS_SGT_DATA has no {name}")
 
 
+@pytest.mark.slow_to_compile
 def test_language(example, tmp_path):
     folder("eraser_movies")
     language = example("language")

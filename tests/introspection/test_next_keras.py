@@ -168,6 +168,7 @@ def imported_with(version):
     return out.stdout.strip().splitlines()[-1]
 
 
+@pytest.mark.slow_to_compile
 @pytest.mark.parametrize(
     ("version", "warns"),
     [("3.15.9", False), ("3.99.0", True), ("4.0.0.dev2030010100", True)],

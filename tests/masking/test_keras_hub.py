@@ -48,6 +48,7 @@ def nested(backbone, inputs):
     return keras.Model(inputs, layers.Dense(3)(backbone(inputs)[:, 0]))
 
 
+@pytest.mark.slow_to_compile
 @pytest.mark.parametrize("kind", ["bert", "distilbert"])
 def test_text(kind, tmp_path):
     """Token ids 1 to 48; 49 marks what is masked."""
@@ -96,6 +97,7 @@ def test_the_tokens_embedding_is_taken():
         np.testing.assert_array_equal(gone.sum(1), LENGTH // 4)
 
 
+@pytest.mark.slow_to_compile
 def test_vision_transformer(tmp_path):
     backbone = models.ViTBackbone(
         image_shape=(16, 16, 3),

@@ -192,6 +192,7 @@ for replacement, rounds in (("uniform", 80), ("marginal", 400)):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     keras.backend.backend() != "tensorflow",
     reason="MirroredStrategy is TensorFlow's",

@@ -134,6 +134,7 @@ def test_small_samples_go_through_together(shape, batch_size):
     assert rows(own) == rows(result)
 
 
+@pytest.mark.slow_to_compile
 def test_labels_in_any_form():
     x, y = RNG.normal(size=(20, 8)), np.arange(20) % 3
     models = pair()
@@ -142,6 +143,7 @@ def test_labels_in_any_form():
         assert rows(compared(models, x, form)) == expected
 
 
+@pytest.mark.slow_to_compile
 def test_truth_without_channels():
     x = RNG.normal(size=(12, 6, 6, 3)).astype("float32")
     truth = np.zeros((12, 6, 6), bool)
@@ -289,6 +291,7 @@ class Tokenizer:
         return f"<{i}>"
 
 
+@pytest.mark.slow_to_compile
 class TestTexts:
     def given(self):
         x = RNG.integers(1, 9, (12, 7)).astype("int32")
@@ -333,6 +336,7 @@ class TestTexts:
             compared({"a": reader(0, False)}, ids, y, vocabulary=3)
 
 
+@pytest.mark.slow_to_compile
 class TestRegression:
     def given(self, units=1):
         x = RNG.normal(size=(40, 5)).astype("float32")

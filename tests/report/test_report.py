@@ -517,6 +517,7 @@ result.to_csv({out!r})
             [sys.executable, "-c", script], capture_output=True, text=True
         )
 
+    @pytest.mark.slow_to_compile
     def test_a_killed_comparison_goes_on(self, tmp_path):
         killed = self.run(tmp_path, kill_at=2)
         assert killed.returncode == -signal.SIGKILL

@@ -104,7 +104,14 @@ def algorithm_1(model, x, y, masked, share=1, kl_weight=1.0):
 
 @pytest.mark.parametrize(
     ("network_of", "share"),
-    [*((name, 1) for name in [*ONE_PASS, *TWO_PASSES]), ("lstm", 4)],
+    [
+        *((name, 1) for name in ONE_PASS),
+        *(
+            pytest.param(name, 1, marks=pytest.mark.slow_to_compile)
+            for name in TWO_PASSES
+        ),
+        ("lstm", 4),
+    ],
 )
 def test_the_loss_is_that_of_a_pass_of_each(network_of, share):
     model = {**TWO_PASSES, **ONE_PASS}[network_of]()

@@ -136,7 +136,14 @@ def state(guided):
     return [*guided.get_weights(), np.array(numbers)]
 
 
-@pytest.mark.parametrize("go_on", [by_backup, by_checkpoint, by_second_fit])
+@pytest.mark.parametrize(
+    "go_on",
+    [
+        by_backup,
+        pytest.param(by_checkpoint, marks=pytest.mark.slow_to_compile),
+        by_second_fit,
+    ],
+)
 @pytest.mark.parametrize("case", list(CASES))
 def test_equals_uninterrupted_training(case, go_on, uninterrupted, tmp_path):
     resumed = state(go_on(case, tmp_path))
