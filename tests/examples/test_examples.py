@@ -175,6 +175,7 @@ def test_second_act_of_the_quickstart(few_digits, tmp_path, capsys):
     assert path.stat().st_size > 10_000
 
 
+@pytest.mark.slow_to_compile
 def test_study_of_mnist(tmp_path, capsys, monkeypatch):
     rng = np.random.default_rng(0)
     images = datasets.Split(

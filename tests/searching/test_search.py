@@ -381,6 +381,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     assert np.mean(held) >= 0.92
 
 
+@pytest.mark.slow_to_compile
 def test_from_the_command_line(tmp_path, capsys, monkeypatch):
     from keras_sgt import __main__ as command
 

@@ -45,6 +45,7 @@ def resnet18(width, classes=10):
     return total + (before + 1) * classes
 
 
+@pytest.mark.slow_to_compile
 def test_parameters(networks):
     """By the shapes that the papers give."""
     cnn = (9 + 1) * 32 + (9 * 32 + 1) * 64 + (9216 + 1) * 128 + 129 * 10
