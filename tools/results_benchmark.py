@@ -14,11 +14,9 @@ from runs import (
 FILES = "benchmark-*.csv"
 MEASURES = {"diff_aup": "AUP", "diff_aur": "AUR"}
 FREE = {"diff_aup": "diff_iid_aup", "diff_aur": "diff_iid_aur"}
-# Each training and its control; the random mask's is traditional training.
-CONTROLS = {
+CONTROLS = {  # of each training
     "guided": "random mask",
     "guided absolute": "random mask",
-    "random mask": "traditional",
     "adversarial": "adversarial control",
     "masked, then moved": "masked, then moved, control",
 }
@@ -48,8 +46,7 @@ def named(row):
 
 def control_of(name):
     kind, *fraction = name.partition(", k = ")
-    found = CONTROLS[kind]
-    return found if found == "traditional" else found + "".join(fraction)
+    return CONTROLS[kind] + "".join(fraction)
 
 
 class Cells:
@@ -89,14 +86,20 @@ class Cells:
             found.setdefault(task, []).append(_mean(row, measure, METHODS))
         return {task: statistics.mean(values) for task, values in found.items()}
 
-    def left_out(self, network, kind):
-        """Accuracies of all networks, and how many are too low to be read."""
-        found = [
-            float(row["accuracy"])
+    def accuracies(self, network, kind):
+        """Of all networks, those that are not read too."""
+        return self._column(network, kind, "accuracy")
+
+    def epochs(self, network, kind):
+        """After which the networks are read."""
+        return self._column(network, kind, "best_epoch")
+
+    def _column(self, network, kind, name):
+        return [
+            float(row[name])
             for row in self.rows
             if (row["network"], named(row)) == (network, kind)
         ]
-        return found, sum(accuracy < READABLE for accuracy in found)
 
 
 def _mean(row, measure, methods):
@@ -210,13 +213,11 @@ def compared(cells, networks):
 
 def _accuracy_holds(cells, network, kind):
     """Over all networks, read or not."""
-    means = [
-        statistics.mean(found) if found else 0
-        for found, _ in (
-            cells.left_out(network, k) for k in (kind, "traditional")
-        )
-    ]
-    return means[0] >= means[1] - TOLERANCE
+    own, plain = (
+        statistics.mean(cells.accuracies(network, k))
+        for k in (kind, "traditional")
+    )
+    return own >= plain - TOLERANCE
 
 
 SHOWN = (
@@ -349,20 +350,15 @@ def accuracies(cells, networks):
     lines = []
     for network in networks:
         for kind in cells.kinds:
-            found, low = cells.left_out(network, kind)
+            found = cells.accuracies(network, kind)
             if found:
-                looks = [
-                    float(row["best_epoch"])
-                    for row in cells.rows
-                    if (row["network"], named(row)) == (network, kind)
-                ]
                 lines.append(
                     [
                         f"{NETWORKS[network]}, {kind}",
                         str(len(found)),
                         f"{statistics.mean(found):.3f}",
-                        f"{statistics.median(looks):g}",
-                        str(low),
+                        f"{statistics.median(cells.epochs(network, kind)):g}",
+                        str(sum(accuracy < READABLE for accuracy in found)),
                     ]
                 )
     head = ["", "networks", "test accuracy", "median epoch", "left out"]

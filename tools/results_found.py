@@ -5,13 +5,27 @@ import statistics
 import figures
 import guidance_results
 import results_benchmark
-import results_images
 import results_series
-import results_texts
-from runs import FOLDER, METHODS, Difference, once, runs, table
+from runs import (
+    FOLDER,
+    METHODS,
+    NETWORKS,
+    PAIRS,
+    Difference,
+    lines,
+    once,
+    runs,
+    table,
+    values,
+)
 
-# Of each domain: the measure that is asked about, and whether less is better.
-WORDS = (("comprehensiveness", False), ("sufficiency", True))
+ASKED = {  # of the measures of a domain: what the first table calls it
+    "mass_on_object": "relevance on the object",
+    "mass_on_true_columns": "relevance on true columns",
+    "comprehensiveness": "comprehensiveness",
+    "sufficiency": "sufficiency",
+}
+QUESTIONS = PAIRS[:3]
 
 HEAD = """# What was found
 
@@ -21,152 +35,112 @@ guidances in [results of guidances](guidance_results.md).
 
 **Yes** and **no** are differences of two standard errors or more, paired over \
 seeds (over data sets for time series), averages over saliency methods; all \
-else is *undecided*. + is better. *The paper's term* is masked consistency \
-with signed ranking and λ = 1 unless said; *random mask* is its control, which \
-masks as much, blindly: a gain that it has too does not come from saliency.
+else is *undecided*. + is better. *Guided* is by the paper's term, masked \
+consistency with signed ranking and λ = 1 unless said; *random mask* is its \
+control, which masks as much, blindly: a gain that it has too does not come \
+from saliency.
 
 ## The paper's term
 """
 
 
-def answer(found, lower=False):
+def answer(found):
     """Yes, no or undecided, and by how much."""
     if found is None:
         return "not run"
-    sign = -1 if lower else 1
-    word = {1: "**yes**", 0: "undecided", -1: "**no**"}[sign * found.clear]
-    text = f"{word} {sign * found.mean:+.3f}"
-    return (
-        text if found.error == float("inf") else f"{text} ± {found.error:.3f}"
-    )
+    word = {1: "**yes**", 0: "undecided", -1: "**no**"}[found.clear]
+    return f"{word} {found}"
 
 
 def over_methods(rows, measure, methods, kind, other):
     """`Difference` by seed, of means over methods."""
-    found = {}
-    for row in rows:
-        if row["method"] in methods and row.get(measure, "") not in ("", "nan"):
-            of = found.setdefault(row["seed"], {})
-            of.setdefault(row["training"], []).append(float(row[measure]))
-    pairs = [
-        (seed, statistics.mean(of[other]), statistics.mean(of[kind]))
-        for seed, of in sorted(found.items())
-        if {kind, other} <= set(of)
-    ]
+    seeds = sorted({row["seed"] for row in rows})
+    pairs = []
+    for seed in seeds:
+        of = [
+            [
+                value
+                for method in methods
+                for value in values(
+                    rows, measure, seed=seed, training=k, method=method
+                )
+            ]
+            for k in (other, kind)
+        ]
+        if all(of):
+            pairs.append((seed, *map(statistics.mean, of)))
     return Difference(pairs) if pairs else None
 
 
-QUESTIONS = (("guided", "traditional"), ("guided", "random mask"))
-CONTROL = ("random mask", "traditional")
+def asked(sections):
+    """Name, accuracy change, and the answers to `QUESTIONS`, + for better.
 
-
-def asked():
-    """Name, accuracy change, whether less is better, and the differences.
-
-    Of `QUESTIONS` and `CONTROL`, for each line of the first table.
+    Args:
+        sections: name, runs, measures (and whether less is better) and methods
+            of all domains but time series.
     """
-    pairs = (*QUESTIONS, CONTROL)
-    for task, measure, lower, of in (
-        ("mnist", "mass_on_object", False, "relevance on the digit"),
-        ("null_blocks", "mass_on_object", False, "relevance beside the null"),
-        ("pets", "mass_on_object", False, "relevance on the animal"),
-    ):
-        rows = [r for r in runs("images*.csv") if r["task"] == task]
-        if any(row.get(measure) for row in rows):
-            name = f"{results_images.title(task)}: {of}"
-            found = [over_methods(rows, measure, METHODS, *p) for p in pairs]
-            yield name, _points(rows), lower, found
-    rows = runs("tabular*.csv")
-    if rows:
-        methods = {row["method"] for row in rows}
-        found = [
-            over_methods(rows, "mass_on_true_columns", methods, *p)
-            for p in pairs
-        ]
-        yield "Adult: relevance on true columns", _points(rows), False, found
-    for task, title in results_texts.TEXTS.items():
-        for setting, rows in results_texts.settings_of(task).items():
-            for measure, lower in WORDS:
-                found = [
-                    over_methods(rows, measure, results_texts.WORDS, *p)
-                    for p in pairs
-                ]
-                name = f"{title}, {setting}: {measure}"
-                yield name, _points(rows), lower, found
-    yield from _series()
-
-
-def _series():
-    pairs = (*QUESTIONS, CONTROL)
-    rows = [r for r in runs("time_series*.csv") if r.get("diff_aup")]
-    for network, title in results_series.NETWORKS.items():
-        of = [row for row in rows if row["network"] == network]
-        found = [
-            results_series.of_series(of, "diff_aup", network, METHODS, *p)
-            for p in pairs
-        ]
-        if of:
-            name = f"12 series, {title}, fixed epochs: AUP"
-            yield name, _points(of), False, found
-    rows = runs(results_benchmark.FILES)
-    cells = results_benchmark.Cells(rows)
-    for network, title in results_series.NETWORKS.items():
-        of = [row for row in rows if row["network"] == network]
-        if of:
+    for name, rows, measures, methods in sections:
+        for measure, lower in measures.items():
+            if measure not in ASKED or not any(r.get(measure) for r in rows):
+                continue
             found = [
-                cells.difference(network, *p, "diff_aup", METHODS)
-                for p in pairs
+                over_methods(
+                    rows, measure, methods, *pair[:: -1 if lower else 1]
+                )
+                for pair in QUESTIONS
             ]
-            sets = len({row["task"] for row in of})
-            name = f"{sets} series, {title}, the benchmark's protocol: AUP"
-            yield name, _points(of), False, found
+            yield f"{name}: {ASKED[measure]}", _points(rows), found
+    fixed = [r for r in runs("time_series*.csv") if r.get("diff_aup")]
+    stopped = runs(results_benchmark.FILES)
+    cells = results_benchmark.Cells(stopped)
+    for rows, how, difference in (
+        (fixed, "fixed epochs", _of_fixed(fixed)),
+        (stopped, "the benchmark's protocol", cells.difference),
+    ):
+        for network, title in NETWORKS.items():
+            of = [row for row in rows if row["network"] == network]
+            if of:
+                found = [
+                    difference(network, *pair, "diff_aup", METHODS)
+                    for pair in QUESTIONS
+                ]
+                sets = len({row["task"] for row in of})
+                name = f"{sets} series, {title}, {how}: AUP"
+                yield name, _points(of), found
+
+
+def _of_fixed(rows):
+    def difference(network, kind, other, measure, methods):
+        which = (rows, measure, network, methods)
+        return results_series.of_series(*which, kind, other)
+
+    return difference
 
 
 def _points(rows):
     """How many points of accuracy guiding adds."""
-    by = {}
-    for row in once(rows):
-        by.setdefault(row["training"], []).append(float(row["accuracy"]))
-    change = statistics.mean(by["guided"]) - statistics.mean(by["traditional"])
-    return f"{100 * change:+.1f}"
-
-
-def paper_term():
-    lines = [
-        [
-            name,
-            answer(found[0], lower),
-            answer(found[1], lower),
-            answer(found[2], lower),
-            points,
-        ]
-        for name, points, lower, found in asked()
-    ]
-    head = [
-        "",
-        "better than traditional?",
-        "better than its random mask?",
-        "and the random mask than traditional?",
-        "accuracy, points",
-    ]
-    return table(head, lines)
+    guided, plain = (
+        statistics.mean(values(once(rows), "accuracy", training=kind))
+        for kind in QUESTIONS[0]
+    )
+    return f"{100 * (guided - plain):+.1f}"
 
 
 def other_guidances():
     """A line for each guidance and task of the study."""
-    rows = guidance_results.runs.lines(guidance_results.RUNS)
-    lines, wins = [], {}
+    rows = lines(guidance_results.RUNS)
+    cells, wins = [], {}
     for task in dict.fromkeys(row["task"] for row in rows):
         for verdict in guidance_results.section(rows, task)[1]:
-            _, name, setting, count, better, worse, change, won, _ = verdict
-            wins.setdefault(name, []).append(won)
-            lines.append(
+            wins.setdefault(verdict.guidance, []).append(verdict.wins)
+            change = verdict.change
+            cells.append(
                 [
-                    f"{task}: {name}, {setting}",
-                    f"{better} of {count}",
-                    f"{worse} of {count}",
+                    f"{task}: {verdict.guidance}, {verdict.setting}",
+                    f"{verdict.better} of {verdict.measures}",
+                    f"{verdict.worse} of {verdict.measures}",
                     f"{100 * change[0]:+.1f}" if change else "",
-                    "**yes**" if won else "no",
+                    "**yes**" if verdict.wins else "no",
                 ]
             )
     head = [
@@ -176,32 +150,31 @@ def other_guidances():
         "accuracy, points",
         "wins?",
     ]
-    counted = ", ".join(
-        f"{name} {sum(won)} of {len(won)}" for name, won in wins.items()
+    counted = "; ".join(
+        f"{name}: {sum(won)} of {len(won)}" for name, won in wins.items()
     )
-    return f"Wins by guidance: {counted}.\n\n{table(head, lines)}"
+    return f"Wins by guidance: {counted}.\n\n{table(head, cells)}"
 
 
-def figure():
+def figure(sections):
     """The differences of the first table, beside the control's."""
     import matplotlib.pyplot as plt
 
-    found = [(n, lower, of) for n, _, lower, of in asked() if all(of)]
+    rows = [(name, found) for name, _, found in asked(sections) if all(found)]
     plot, axis = plt.subplots(
-        figsize=(9, 0.34 * len(found) + 1), layout="constrained"
+        figsize=(9, 0.34 * len(rows) + 1), layout="constrained"
     )
-    for index, color, label in ((0, "C0", "guided"), (2, "C1", "random mask")):
-        sign = [-1 if lower else 1 for _, lower, _ in found]
+    for index, label in enumerate(("guided", "random mask")):
+        found = [of[index] for _, of in rows]
         axis.errorbar(
-            [s * of[index].mean for s, (_, _, of) in zip(sign, found)],
-            [i + 0.12 * (index - 1) for i in range(len(found))],
-            xerr=[2 * of[index].error for _, _, of in found],
+            [of.mean for of in found],
+            [i + 0.24 * index - 0.12 for i in range(len(rows))],
+            xerr=[2 * of.error for of in found],
             fmt="o",
-            color=color,
             label=label,
         )
     axis.axvline(0, color="grey", linewidth=0.8)
-    axis.set_yticks(range(len(found)), [name for name, *_ in found])
+    axis.set_yticks(range(len(rows)), [name for name, _ in rows])
     axis.invert_yaxis()
     axis.set_xlabel("better than traditional training by (± 2 standard errors)")
     axis.legend(frameon=False)
@@ -209,12 +182,26 @@ def figure():
     plt.close(plot)
 
 
-def page():
+def figures_of_page(sections):
+    figure(sections)
+    figures.layouts()
+
+
+def page(sections):
+    head = [
+        "",
+        *(f"{kind} better than {other}?" for kind, other in QUESTIONS),
+        "accuracy of guided, points more",
+    ]
+    rows = [
+        [name, *map(answer, found), points]
+        for name, points, found in asked(sections)
+    ]
     parts = [
         HEAD,
         "![How much better than traditional training, guided and with a "
         "random mask](results/found.png)",
-        paper_term(),
+        table(head, rows),
         "## Other guidances",
         "How they are judged: [results of guidances](guidance_results.md).",
         other_guidances(),
@@ -226,8 +213,3 @@ def page():
             "![AUP above random by layout](results/found-series.png)",
         ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-def figures_of_page():
-    figure()
-    figures.layouts()

@@ -173,7 +173,7 @@ def circumstances(rows):
     seeds = len({row["seed"] for row in rows})
     keys = ("versions", "machine")
     where = "; ".join(sorted({", ".join(r[k] for k in keys) for r in rows}))
-    return f"{seeds} seeds; {where}"
+    return f"{seeds} seed{'s' * (seeds > 1)}; {where}"
 
 
 def costs(rows):

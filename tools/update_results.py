@@ -212,6 +212,10 @@ def sensitivity():
     )
 
 
+def page():
+    return results_found.page(sections())
+
+
 def log():
     start = """# The log behind the results
 
@@ -247,7 +251,7 @@ if __name__ == "__main__":
         figures.curves(task)
     figures.sensitivity()
     figures.shares()
-    results_found.figures_of_page()
+    results_found.figures_of_page(sections())
     LOG.write_text(log())
-    PAGE.write_text(results_found.page())
+    PAGE.write_text(page())
     print(f"wrote {PAGE.name} and {LOG.name}")

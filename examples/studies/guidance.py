@@ -21,9 +21,10 @@ How it is judged, written down before it was run:
   attack is kept in the table too, and counts for nothing.) Of texts:
   comprehensiveness, sufficiency, and agreement with the words that people
   marked, where they did.
-- ("Adversarial, last half" was added after series had been read on which
-  guiding from the start kept some networks from learning; nothing else of this
-  was changed for it.)
+- (Added later: "adversarial, last half", after series had been read on which
+  guiding from the start kept some networks from learning; "comprehensive" on
+  tables, after a search had recommended it on the census. How they are judged
+  was not changed for them.)
 - A win: better than traditional training and than its control by two standard
   errors of the paired differences in measures of at least two kinds (relevance
   on the truth by any method, a drop area, the change under noise), worse than

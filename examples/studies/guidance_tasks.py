@@ -109,7 +109,9 @@ LAST_HALF = ("adversarial, last half",)
 # What is tried where nothing else is said.
 OF_IMAGES = ["masked", "adversarial", "adversarial and comprehensive"]
 OF_SERIES = [
-    *("masked", "adversarial", "adversarial, last half"),
+    "masked",
+    "adversarial",
+    "adversarial, last half",
     "masked, then moved",
 ]
 OF_TABLES = ["masked", "masked, magnitude", "adversarial", "comprehensive"]

@@ -262,9 +262,9 @@ def results():
 
 
 def test_results_are_those_of_the_committed_runs(results):
-    found = results["results_found"].page()
+    found = results["page"]()
     assert results["PAGE"].read_text() == found
-    assert "MNIST: relevance on the digit | **yes** +" in found
+    assert "MNIST: relevance on the object | **yes** +" in found
     page = results["log"]()
     assert results["LOG"].read_text() == page
     # The paper's tables, cell by cell.
@@ -291,6 +291,58 @@ def test_errors_of_results_are_those_of_data_sets(results):
     assert difference([("a", 1, 0), ("b", 1.2, 0)]).clear == -1
     # One data set has no error.
     assert difference([("a", 0, 1), ("a", 0, 2)]).clear == 0
+
+
+def benchmarked(results, above, accuracy=1.0):
+    """Runs by the benchmark's protocol: what each training is above Random."""
+    measures = ("aup", "aur")
+    return [
+        {
+            "task": f"{layout} gaussian",
+            "network": "tcn",
+            "training": training,
+            "seed": "0",
+            "mask_fraction": "0.5",
+            "accuracy": str(accuracy if training == "adversarial" else 1.0),
+            "best_epoch": "3",
+            **{
+                f"{method} {kind}_{measure}": str(level + 0.01 * i)
+                for method in results["METHODS"]
+                for measure in measures
+                for kind in ("diff", "diff_iid")
+            },
+        }
+        for training, level in above.items()
+        for i, layout in enumerate(("middle", "rare_time", "rare_feature"))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("control", "accuracy", "gains"),
+    [(0.1, 1.0, True), (0.3, 1.0, False), (0.1, 0.99, False)],
+    ids=["gains", "the control gains as much", "a point less accurate"],
+)
+def test_what_gains_on_series_beats_its_control(
+    results, control, accuracy, gains
+):
+    benchmark = results["results_benchmark"]
+    levels = {"traditional": 0.1, "adversarial": 0.3}
+    levels["adversarial control"] = control
+    cells = benchmark.Cells(benchmarked(results, levels, accuracy))
+    (aup, aur) = benchmark.compared(cells, ["tcn"])
+    assert aup[1][0].mean == pytest.approx(0.2)
+    assert aup[1][1].mean == pytest.approx(0.3 - control)
+    assert aup[1][0].clusters == 3
+    assert (aup[2], aur[2]) == (gains, gains)
+
+
+def test_networks_that_are_seldom_right_are_not_read(results):
+    levels = {"traditional": 0.1, "adversarial": 0.3}
+    benchmark = results["results_benchmark"]
+    cells = benchmark.Cells(benchmarked(results, levels, accuracy=0.89))
+    which = ("tcn", "adversarial", "traditional", "diff_aup")
+    assert cells.difference(*which, results["METHODS"]) is None
+    assert cells.accuracies("tcn", "adversarial") == [0.89] * 3
 
 
 def test_small_gains_are_not_called_gains(results):
