@@ -4,6 +4,13 @@ Every module of this package offers the same names:
 
 - `input_gradients(function, inputs)`: gradients of a scalar function with
   respect to its inputs (a tensor or a nest of them).
+- `joint_gradients(function, variables, values, tensors)`: what a function of
+  values and tensors returns beside its scalar, and the gradients of that with
+  respect to the variables (`None` where there is none) and the tensors, from
+  one backward pass. `values` are the variables', where Keras holds them
+  outside.
+- `times(gradient, factor)`: a gradient that `joint_gradients` found of a
+  variable, times a number.
 - `lowest(values, k, draw)`: exactly the k lowest of each row; of equal ones
   those that random numbers choose, int32 `(rows, 3)` that `draw()` returns, or
   the first without `draw`.
@@ -22,6 +29,8 @@ Every module of this package offers the same names:
 - `restored(variables)`: a context that leaves variables as they were; what is
   computed in it can still be differentiated.
 - `advised()`: a context that adds what to do to errors of several devices.
+- `kept_random_state()`: a context that leaves the framework's own random
+  numbers as they were.
 - `compiled(function)`: the function as one program, where its operations would
   be compiled one by one.
 - `check_batches(parts)`: raises for batches of arrays that the devices or
@@ -58,7 +67,9 @@ distribute = _backend.distribute
 gathered = _backend.gathered
 in_step = _backend.in_step
 input_gradients = _backend.input_gradients
+joint_gradients = _backend.joint_gradients
 keep_state = _backend.keep_state
+kept_random_state = _backend.kept_random_state
 lowest = _backend.lowest
 replica = _backend.replica
 replica_count = _backend.replica_count
@@ -66,5 +77,6 @@ restored = _backend.restored
 scope = _backend.scope
 shared_forward = _backend.shared_forward
 shares_step = _backend.shares_step
+times = _backend.times
 EAGER_IS_QUICK = _backend.EAGER_IS_QUICK
 TRACED = _backend.TRACED

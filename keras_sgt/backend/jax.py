@@ -34,6 +34,16 @@ def input_gradients(function, inputs):
     return jax.grad(function)(inputs)
 
 
+def joint_gradients(function, variables, values, tensors):
+    of_both = jax.value_and_grad(function, argnums=(0, 1), has_aux=True)
+    (_, others), gradients = of_both(values, tensors)
+    return others, *gradients
+
+
+def times(gradient, factor):
+    return gradient * ops.cast(factor, gradient.dtype)
+
+
 def lowest(values, k, draw=None):
     return _lowest(values, k, None if draw is None else draw())
 
@@ -119,6 +129,10 @@ def _advise(error):
         known = advice in getattr(error, "__notes__", ())
         if re.search(words, str(error)) and not known:
             error.add_note(advice)
+
+
+def kept_random_state():
+    return contextlib.nullcontext()  # Keras holds the seeds
 
 
 def compiled(function):

@@ -17,6 +17,33 @@ def input_gradients(function, inputs):
     return tape.gradient(score, inputs, unconnected_gradients="zero")
 
 
+def joint_gradients(function, variables, values, tensors):
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        scalar, others = function(values, tensors)
+    weights, inputs = tape.gradient(
+        scalar, [[v.value for v in variables], tensors]
+    )
+    inputs = tf.nest.map_structure(
+        lambda gradient, tensor: (
+            tf.zeros_like(tensor) if gradient is None else gradient
+        ),
+        inputs,
+        tensors,
+    )
+    return others, weights, inputs
+
+
+def times(gradient, factor):
+    factor = tf.cast(factor, gradient.dtype)
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient * factor
+    # The rows of an embedding, which Keras's optimizers take one by one.
+    return tf.IndexedSlices(
+        gradient.values * factor, gradient.indices, gradient.dense_shape
+    )
+
+
 def lowest(values, k, draw=None):
     return _lowest(values, k, None if draw is None else draw())
 
@@ -75,6 +102,10 @@ def keep_state(model, train_function):
 
 def advised():
     return contextlib.nullcontext()
+
+
+def kept_random_state():
+    return contextlib.nullcontext()  # Keras holds the seeds
 
 
 def compiled(function):

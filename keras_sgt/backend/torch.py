@@ -2,6 +2,7 @@ import contextlib
 
 import keras
 import torch
+from keras import ops
 
 from keras_sgt.backend import bisection
 from keras_sgt.backend.torch_processes import (
@@ -45,6 +46,30 @@ def input_gradients(function, inputs):
             materialize_grads=True,
         )
     return keras.tree.pack_sequence_as(inputs, gradients)
+
+
+def joint_gradients(function, variables, values, tensors):
+    tensors = keras.tree.map_structure(
+        lambda x: x.detach().requires_grad_(), tensors
+    )
+    scalar, others = function(values, tensors)
+    flat = keras.tree.flatten(tensors)
+    found = torch.autograd.grad(
+        scalar, [*flat, *(v.value for v in variables)], allow_unused=True
+    )
+    inputs = [
+        torch.zeros_like(x) if gradient is None else gradient
+        for x, gradient in zip(flat, found)
+    ]
+    return (
+        others,
+        list(found[len(flat) :]),
+        keras.tree.pack_sequence_as(tensors, inputs),
+    )
+
+
+def times(gradient, factor):
+    return gradient * ops.cast(factor, gradient.dtype)
 
 
 @torch.no_grad()
@@ -109,6 +134,12 @@ def keep_state(model, train_function):
 
 def advised():
     return contextlib.nullcontext()
+
+
+def kept_random_state():
+    """Keras leaves dropout without a seed to the generators of PyTorch."""
+    devices = range(torch.cuda.device_count())
+    return torch.random.fork_rng(devices)
 
 
 def compiled(function):

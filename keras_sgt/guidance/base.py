@@ -110,6 +110,10 @@ class Guidance(keras.layers.Layer):
     # small difference.
     without_dropout = False
 
+    # Whether the penalty asks the same where f(X) is held constant, as
+    # `one_backward` does; by itself, where it is the divergence.
+    takes_constant_clean = None
+
     def __init__(self, weight=1.0, seed=None, name=None, **kwargs):
         kwargs.setdefault("autocast", False)
         super().__init__(name=name or _snake_case(type(self)), **kwargs)

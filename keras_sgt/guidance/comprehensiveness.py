@@ -63,6 +63,7 @@ class Comprehensiveness(Guidance):
     """
 
     needs = ("score", "loss")
+    takes_constant_clean = True
 
     def __init__(
         self,

@@ -41,6 +41,7 @@ class RandomMasking(Guidance):
     """
 
     needs = ("loss",)
+    takes_constant_clean = True
 
     def __init__(
         self,

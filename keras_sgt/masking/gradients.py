@@ -26,6 +26,24 @@ class Score:
     def __call__(self, inputs):
         return self._function(inputs)
 
+    def batch_of(self, inputs):
+        """The inputs that are differentiated for the gradient at `inputs`."""
+        return inputs
+
+    def gradients(self, place, function, tensors):
+        """Those of a function of tensors that ends in this score.
+
+        Args:
+            place: what is differentiated, to know it again.
+            function: callable of the tensors, or of the tensor.
+            tensors: a tensor or a list of them.
+        """
+
+        def compute():
+            return backend.input_gradients(function, tensors)
+
+        return self.remembered(place, compute)
+
     def remembered(self, key, compute):
         if key not in self._gradients:
             gradient = compute()
@@ -47,23 +65,18 @@ def at_inputs(score, inputs, positions):
     Returns:
         List of tensors, one for each position.
     """
-    flat = keras.tree.flatten(inputs)
+    score = _remembering(score)
+    batch = score.batch_of(inputs)
+    flat = keras.tree.flatten(batch)
 
     def score_of_some(tensors):
         changed = list(flat)
         for i, tensor in zip(positions, tensors):
             changed[i] = tensor
-        return score(keras.tree.pack_sequence_as(inputs, changed))
+        return score(keras.tree.pack_sequence_as(batch, changed))
 
-    def compute():
-        return backend.input_gradients(
-            score_of_some, [flat[i] for i in positions]
-        )
-
-    if not isinstance(score, Score):
-        return compute()
-    key = (*positions, *(id(flat[i]) for i in positions))
-    return score.remembered(key, compute)
+    place = (*positions, *(id(flat[i]) for i in positions))
+    return score.gradients(place, score_of_some, [flat[i] for i in positions])
 
 
 def at_embedding(score, inputs, ids, layer):
@@ -84,19 +97,19 @@ def at_embedding(score, inputs, ids, layer):
     Raises:
         ValueError: if the layer is called more than once.
     """
+    score = _remembering(score)
+    batch = score.batch_of(inputs)
+    if batch is not inputs:
+        pairs = zip(keras.tree.flatten(inputs), keras.tree.flatten(batch))
+        ids = next(whole for share, whole in pairs if share is ids)
     width = _output_shape(layer, ids)[-1]
     nothing = ops.zeros((*ops.shape(ids), width), dtype=layer.compute_dtype)
 
     def shifted_score(shift):
         with shifted(layer, shift):
-            return score(inputs)
+            return score(batch)
 
-    def compute():
-        return backend.input_gradients(shifted_score, nothing)
-
-    if not isinstance(score, Score):
-        return compute()
-    return score.remembered((layer.name, id(ids)), compute)
+    return score.gradients((layer.name, id(ids)), shifted_score, nothing)
 
 
 def shifted(layer, shift):
@@ -128,6 +141,10 @@ def shifted(layer, shift):
         return output + ops.cast(shift, output.dtype)
 
     return embeddings.changed_output(layer, move)
+
+
+def _remembering(score):
+    return score if isinstance(score, Score) else Score(score)
 
 
 def _output_shape(layer, ids):

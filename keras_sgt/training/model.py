@@ -20,6 +20,7 @@ from keras_sgt.introspection.patching import replaced
 from keras_sgt.masking import Batch as WholeBatch
 from keras_sgt.masking.gradients import Score
 from keras_sgt.training import (
+    clean_pass,
     first_batch,
     heads,
     one_pass,
@@ -131,9 +132,36 @@ class _Programs:
     others: dict = dataclasses.field(default_factory=dict)
 
 
-# A list of `_Perturbed` on its way from `train_step` to `compute_loss`. A
-# context variable, because replicas of one model step in threads of their own.
-_perturbed_batches = contextvars.ContextVar("perturbed_batches", default=())
+@dataclasses.dataclass
+class _Step:
+    """What `train_step` hands on to Keras's own, which it then calls.
+
+    Args:
+        perturbed: list of `_Perturbed`.
+        clean: `clean_pass.Taken`, if the clean pass has been taken.
+    """
+
+    perturbed: list
+    clean: typing.Any = None
+
+    def __post_init__(self):
+        self._owes_outputs = self.clean is not None
+
+    def clean_outputs(self):
+        """The predictions for X, if they are known, for the first that asks."""
+        if self._owes_outputs:
+            self._owes_outputs = False
+            return self.clean.outputs
+        return None
+
+
+# The guided step under way. A context variable, because replicas of one model
+# step in threads of their own.
+_under_way = contextvars.ContextVar("step_under_way", default=None)
+
+
+def _step_under_way():
+    return _under_way.get() or _Step([])
 
 
 @keras.saving.register_keras_serializable(package="keras_sgt")
@@ -212,6 +240,11 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
             penalties add up. They have `mask_fraction`, `masking` and `seed`
             as arguments of their own. Defaults to `None`, the paper's:
             `MaskedConsistency(mask_fraction, masking=masking, seed=seed)`.
+        one_backward: bool, whether features are ranked by the gradient of the
+            loss in training, a by-product of the weights' gradient. That
+            spares the pass for the saliency, and with it f(X) is held
+            constant in the divergence. Cheaper ("performance" in the docs),
+            and another term: choose `kl_weight` anew. Defaults to `False`.
 
     Raises:
         ValueError: for arguments out of their range, at construction; in
@@ -250,6 +283,7 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
         masked_statistics=False,
         step_fraction=1.0,
         guidance=None,
+        one_backward=False,
         **kwargs,
     ):
         if "inputs" in kwargs or "outputs" in kwargs:
@@ -273,6 +307,7 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
             "masked_statistics", masked_statistics
         )
         self.step_fraction = step_fraction
+        self.one_backward = checked_flag("one_backward", one_backward)
         self.seed = seed
         self._is_papers = guidance is None
         self._kl_weight = Setting(checked_weight("kl_weight", kl_weight))
@@ -295,13 +330,30 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
         ]
         for term in terms:
             term.attach(self)
+        if self.one_backward:
+            clean_pass.check(self, SaliencyGuidedModel)
         if model is not None and model.built:
             self.built = True
+
+    def __call__(self, *args, **kwargs):
+        known = _step_under_way().clean_outputs()
+        return super().__call__(*args, **kwargs) if known is None else known
+
+    def stateless_call(
+        self, trainable_variables, non_trainable_variables, *args, **kwargs
+    ):
+        """Calls the model without changing it: see `keras.Model`."""
+        known = _step_under_way().clean_outputs()
+        variables = trainable_variables, non_trainable_variables
+        if known is None:
+            return super().stateless_call(*variables, *args, **kwargs)
+        losses = ([],) if kwargs.get("return_losses") else ()
+        return known, non_trainable_variables, *losses
 
     def call(self, inputs, training=None):
         if not introspection.takes_training(self.model):
             training = False  # as Keras would train such a model
-        batches = _perturbed_batches.get()
+        batches = _step_under_way().perturbed
         goes_together = self._plan is not None and self._plan.one_pass
         is_clean = batches and all(batch.outputs is None for batch in batches)
         if goes_together and training and is_clean:
@@ -343,12 +395,12 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
         self._build(x)
         data = keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
         with backend.in_step(), self._shared_forward():
-            batches, state = self._perturb(terms, x, y, sample_weight, state)
-            token = _perturbed_batches.set(batches)
+            step, state = self._perturb(terms, x, y, sample_weight, state)
+            token = _under_way.set(step)
             try:
                 return _without(idle, super().train_step(*state, data))
             finally:
-                _perturbed_batches.reset(token)
+                _under_way.reset(token)
 
     def _active(self):
         """The guidances that weigh anything."""
@@ -398,20 +450,24 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        loss = super().compute_loss(
-            x=x,
-            y=y,
-            y_pred=y_pred,
-            sample_weight=sample_weight,
-            training=training,
-        )
-        batches = _perturbed_batches.get() if training else ()
-        if not batches:
+        step = _step_under_way() if training else _Step([])
+        if step.clean is None:
+            loss = super().compute_loss(
+                x=x,
+                y=y,
+                y_pred=y_pred,
+                sample_weight=sample_weight,
+                training=training,
+            )
+        else:
+            loss = step.clean.differentiable_loss(self.trainable_variables)
+            y_pred = keras.tree.map_structure(ops.stop_gradient, y_pred)
+        if not step.perturbed:
             return loss
         if self._class_weighted:
             sample_weight = None
         share = self._share((x, y_pred, y, sample_weight))
-        for batch in batches:
+        for batch in step.perturbed:
             loss = loss + self._weighted_penalty(batch, *share)
         return loss
 
@@ -482,7 +538,10 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
         if self._mask_function is None:
             self._mask_function = backend.compiled(self._mask_stateless)
         mask = self._mask_stateless if self.run_eagerly else self._mask_function
-        by_guidance, saliency = mask([v.value for v in self.variables], x, y)
+        with backend.kept_random_state():
+            by_guidance, saliency = mask(
+                [v.value for v in self.variables], x, y
+            )
         for term in self.guidance:
             if term.name in saliency:
                 term.check_saliency(x, saliency[term.name])
@@ -514,7 +573,7 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
         whole = WholeBatch(x)
         with keras.StatelessScope(mapping):
             batches, saliency = self._perturbed(
-                self.guidance, x, whole, y, None, mapping
+                self.guidance, x, y, None, whole, mapping, None
             )
         inputs = {
             b.guidance.name: b.inputs.shift
@@ -535,37 +594,77 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
                 self._predict(x, training=False)
 
     def _perturb(self, terms, x, y, sample_weight, state):
-        """X̃ of each term, and the state with the seeds that it used."""
+        """The `_Step` with X̃ of each term, and the state that it leaves."""
+        clean = None
+        if self.one_backward:
+            clean = self._clean_pass(x, y, sample_weight, state)
         if self._class_weighted:
             sample_weight = None
         counted = saliency_scores.counted_samples(sample_weight)
         whole = WholeBatch(x, counted)
-        shared, y, sample_weight = self._share((x, y, sample_weight))
+        share = self._share((x, y, sample_weight))
         if not state:
-            batches, _ = self._perturbed(
-                terms, shared, whole, y, sample_weight, []
-            )
-            return batches, state
+            batches, _ = self._perturbed(terms, *share, whole, [], clean)
+            return _Step(batches, clean and clean.taken), state
         trainable, non_trainable, *rest = state[0]
         mapping = [
             *zip(self.trainable_variables, trainable),
             *zip(self.non_trainable_variables, non_trainable),
         ]
         with keras.StatelessScope(mapping) as scope:
-            batches, _ = self._perturbed(
-                terms, shared, whole, y, sample_weight, mapping
-            )
-        non_trainable = [
+            batches, _ = self._perturbed(terms, *share, whole, mapping, clean)
+        drawn = [
             scope.get_current_value(v) for v in self.non_trainable_variables
         ]
-        return batches, [(trainable, non_trainable, *rest)]
+        step = _Step(batches, clean and clean.taken)
+        if step.clean is None:
+            return step, [(trainable, drawn, *rest)]
+        return step, [step.clean.state_after(state[0], drawn)]
 
-    def _perturbed(self, terms, x, whole, y, sample_weight, state_mapping):
+    def _clean_pass(self, x, y, sample_weight, state):
+        groups = (
+            self.trainable_variables,
+            self.non_trainable_variables,
+            [] if self.optimizer is None else self.optimizer.variables,
+            self.metrics_variables,
+        )
+        variables = [variable for group in groups for variable in group]
+        values = [value for group in state for v in group for value in v]
+        return clean_pass.CleanPass(
+            self,
+            x,
+            functools.partial(self._clean_loss, y, sample_weight),
+            self._plan.stride,
+            [*zip(variables, values)] if state else [],
+        )
+
+    def _clean_loss(self, y, sample_weight, x):
+        """Keras's loss in training, and the predictions."""
+        outputs = self._predict(x, training=True)
+        loss = self.compute_loss(
+            x=x, y=y, y_pred=outputs, sample_weight=sample_weight
+        )
+        return loss, outputs
+
+    def _perturbed(self, terms, x, y, sample_weight, whole, mapping, clean):
         """A list of `_Perturbed`, constants to the gradient of the weights.
 
         And what features were ranked by, by the name of the guidance.
         """
-        batch = self._batch(x, whole, y, sample_weight, state_mapping)
+        score, loss = (
+            self._ranking_by_loss(x, y, sample_weight, mapping, clean)
+            if self.one_backward
+            else self._ranking(y, sample_weight, mapping)
+        )
+        batch = Batch(
+            inputs=x,
+            whole=whole,
+            counted=saliency_scores.counted_samples(sample_weight),
+            score=score,
+            loss=loss,
+            model=self,
+            saliency={},
+        )
         if self.run_eagerly:
             self._check_inputs(x)
         batches = [_Perturbed(g, _constant(g.perturb(batch))) for g in terms]
@@ -575,26 +674,19 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
                     term.check_saliency(x, batch.saliency[term.name])
         return batches, batch.saliency
 
-    def _batch(self, x, whole, y, sample_weight, state_mapping):
-        """What the guidances are given of the step."""
-        half = any(
-            layer.compute_dtype == "float16"
-            for layer in introspection.all_layers(self)
-        )
-        # Small gradients vanish in float16, where they would tie. Neither a
-        # ranking nor a direction knows a scale.
-        scale = 2.0**8 if half else 1.0
+    def _ranking(self, y, sample_weight, mapping):
+        """The scores of which guidances may ask the gradients: two `Score`s."""
+        scale = self._gradient_scale()
 
         def stateless(of_outputs):
             def score(inputs):
                 # This pass leaves no trace: no statistics, no losses.
-                with keras.StatelessScope(state_mapping):
+                with keras.StatelessScope(mapping):
                     with recorded_logits(self) as logits_of:
                         outputs = self._predict(inputs, training=False)
                     return scale * of_outputs(outputs, logits_of)
 
-            check = _check_finite if self.run_eagerly else None
-            return Score(score, check)
+            return Score(score, self._check_of_gradients())
 
         def score(outputs, logits_of):
             return self._plan.heads.score(
@@ -606,15 +698,38 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
                 y, outputs, sample_weight, self._names()
             )
 
-        return Batch(
-            inputs=x,
-            whole=whole,
-            counted=saliency_scores.counted_samples(sample_weight),
-            score=stateless(score),
-            loss=stateless(loss),
-            model=self,
-            saliency={},
+        return stateless(score), stateless(loss)
+
+    def _ranking_by_loss(self, x, y, sample_weight, mapping, clean):
+        """The same where the loss stands in for the labels' score."""
+        scale = self._gradient_scale()
+        if y is None:
+            raise ValueError(saliency_scores.NO_LABELS)
+
+        def loss(inputs):
+            with clean_pass.without_trace(self, mapping):
+                return scale * self._clean_loss(y, sample_weight, inputs)[0]
+
+        return [
+            clean_pass.ByProduct(
+                clean, x, loss, sign, self._check_of_gradients()
+            )
+            for sign in (-1, 1)
+        ]
+
+    def _gradient_scale(self):
+        """Small gradients vanish in float16, where they would tie.
+
+        Neither a ranking nor a direction knows a scale.
+        """
+        half = any(
+            layer.compute_dtype == "float16"
+            for layer in introspection.all_layers(self)
         )
+        return 2.0**8 if half else 1.0
+
+    def _check_of_gradients(self):
+        return _check_finite if self.run_eagerly else None
 
     def _predict(self, inputs, training):
         if introspection.takes_training(self):
@@ -628,7 +743,8 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
             return self._predict(inputs, training=True)
 
     def _shared_forward(self):
-        if self._plan.one_pass:  # of which the saliency pass is no part
+        # Of one pass, or one backward pass, the saliency's is no part.
+        if self._plan.one_pass or self.one_backward:
             return contextlib.nullcontext()
         return backend.shared_forward(self)
 
@@ -677,7 +793,8 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
             stride=stride,
             step_stride=step_stride,
             one_pass=(
-                type(self).call is SaliencyGuidedModel.call
+                not self.one_backward
+                and type(self).call is SaliencyGuidedModel.call
                 # What is computed again in the backward pass cannot be kept.
                 and not introspection.is_rematerialised(self)
                 and one_pass.pays(self.model)
@@ -697,6 +814,8 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
 
     def _heads_of(self, loss, loss_weights, terms):
         needs = {need for term in terms for need in term.needs}
+        if self.one_backward:
+            needs.discard("score")
         return heads.Heads(
             loss, self.divergence, loss_weights, self.saliency_target, needs
         )
@@ -761,6 +880,7 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
             "batch_fraction": self.batch_fraction,
             "masked_statistics": self.masked_statistics,
             "step_fraction": self.step_fraction,
+            "one_backward": self.one_backward,
             "dtype": self.dtype_policy,
         }
         if self._is_papers:
