@@ -45,7 +45,10 @@ ENGINES = {
     "torch": {"2 processes": (1, 2), "2 processes, jit_compile": (1, 2)},
 }
 ALONE = "one device"
-CASES = ("dense", "shares", "guidances", "normalised", "recurrent")
+CASES = (
+    *("dense", "shares", "guidances", "normalised", "recurrent"),
+    "one backward",
+)
 KINDS = {
     "weights": "weights",
     "evaluate": "`evaluate`",
@@ -90,6 +93,10 @@ def cases(parts):
             {"masking": of_sample, "batch_fraction": 0.25},
         ),
         "recurrent": (recurrent, {"masking": of_sample}),
+        "one backward": (
+            dense(normalisation(parts)),
+            {"masking": of_sample, "one_backward": True, **shares},
+        ),
     }
 
 

@@ -16,7 +16,7 @@ TOOL = pathlib.Path(__file__).parents[2] / "tools" / "engines.py"
 ENGINES = runpy.run_path(TOOL)
 # PyTorch compiles nothing, and can take all.
 CASES = {"torch": ENGINES["CASES"]}.get(
-    keras.backend.backend(), ("guidances", "shares")
+    keras.backend.backend(), ("guidances", "shares", "one backward")
 )
 REFUSED = [("DataParallel, 2 processes", "maps")]
 REFUSED.append(("DataParallel, 2 processes", "comparison"))
