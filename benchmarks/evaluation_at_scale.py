@@ -1,14 +1,15 @@
-"""Six methods and two measures for many images, beside Captum and Quantus.
+"""Six methods and two measures for many images, beside what others offer.
 
     KERAS_BACKEND=torch python benchmarks/evaluation_at_scale.py \
-        --also tensorflow=PYTHON --also jax=PYTHON
+        --also tensorflow=PYTHON --also jax=PYTHON --xplique PYTHON
 
 Images of MNIST's size and a small convolutional network. Each side attributes
 all images by a method, then measures the maps, as one would write it: ours by
 `keras_sgt.attribution` and `keras_sgt.evaluation`, on this backend and on those
 whose interpreters are named; the other by a loop over Captum's methods and
 Quantus's `PixelFlipping` and `Sparseness`, for the same network in PyTorch's
-own layers. Every side has a process of its own, the sides take turns, and what
+own layers; and, with an interpreter that has it, Xplique's five of the methods
+and its `Deletion` and `Sparseness`, for the same network in Keras. Every side has a process of its own, the sides take turns, and what
 they measured is compared: it has to be the same. All have one thread, and what
 is told are seconds of the processor, so that other programs weigh little.
 """
@@ -58,16 +59,7 @@ def by_keras_sgt(x):
     """What `timed` returns."""
     from keras_sgt import attribution, evaluation
 
-    model = keras.Sequential(
-        [
-            keras.Input(SHAPE),
-            layers.Conv2D(8, 5, strides=2, activation="relu"),
-            layers.Conv2D(16, 3, strides=2, activation="relu"),
-            layers.Flatten(),
-            layers.Dense(10, "softmax"),
-        ]
-    )
-    model.set_weights(weights())
+    model = in_keras()
     target = model.predict(x, batch_size=BATCH, verbose=0).argmax(1)
     methods = {
         "gradient": attribution.Gradient(model),
@@ -98,6 +90,61 @@ def by_keras_sgt(x):
     return timed(
         {
             name: lambda method=method: method(x, target, batch_size=BATCH)
+            for name, method in methods.items()
+        },
+        measured,
+    )
+
+
+def in_keras(activation="softmax"):
+    model = keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            layers.Conv2D(8, 5, strides=2, activation="relu"),
+            layers.Conv2D(16, 3, strides=2, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(10, activation),
+        ]
+    )
+    model.set_weights(weights())
+    return model
+
+
+def by_xplique(x):
+    from xplique import attributions, metrics
+
+    model, logits = in_keras(), in_keras(None)
+    target = model.predict(x, batch_size=BATCH, verbose=0).argmax(1)
+    classes = np.eye(10, dtype="float32")[target]
+    of = {"batch_size": BATCH}
+    methods = {
+        "gradient": attributions.Saliency(logits, **of),
+        "input × gradient": attributions.GradientInput(logits, **of),
+        "integrated gradients": attributions.IntegratedGradients(
+            logits, steps=COPIES, **of
+        ),
+        "SmoothGrad": attributions.SmoothGrad(
+            logits, nb_samples=COPIES, noise=0.1, **of
+        ),
+        "occlusion": attributions.Occlusion(
+            model,
+            patch_size=WINDOW,
+            patch_stride=WINDOW,
+            occlusion_value=0.0,
+            **of,
+        ),
+    }
+    given = {"inputs": x, "targets": classes, **of}
+    deletion = metrics.Deletion(model, **given, baseline_mode=0.0, steps=STEPS)
+    sparseness = metrics.Sparseness(**of)
+
+    def measured(maps):
+        curve = list(deletion.detailed_evaluate(maps).values())
+        return np.mean(curve[1:-1]), np.mean(sparseness(maps))
+
+    return timed(
+        {
+            name: lambda method=method: method(x, classes)
             for name, method in methods.items()
         },
         measured,
@@ -214,6 +261,7 @@ def timed(methods, measured):
 SIDES = {
     "keras_sgt": by_keras_sgt,
     "Captum and Quantus": by_captum_and_quantus,
+    "Xplique": by_xplique,
 }
 
 
@@ -266,6 +314,7 @@ def main():
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--also", action="append", default=[])
+    parser.add_argument("--xplique", metavar="PYTHON")
     parser.add_argument("--of", choices=list(SIDES))
     args = parser.parse_args()
     if args.of:
@@ -273,12 +322,14 @@ def main():
         return
     pythons = {"torch": sys.executable}
     pythons |= dict(each.split("=", 1) for each in args.also)
-    turns = [(backend, "keras_sgt") for backend in pythons]
-    turns.append(("torch", "Captum and Quantus"))
+    turns = [(backend, "keras_sgt", pythons[backend]) for backend in pythons]
+    turns.append(("torch", "Captum and Quantus", pythons["torch"]))
+    if args.xplique:
+        turns.append(("tensorflow", "Xplique", args.xplique))
     rows = []
     for _ in range(args.rounds):
-        for backend, side in turns:
-            found = in_a_process(pythons[backend], backend, side, args.images)
+        for backend, side, python in turns:
+            found = in_a_process(python, backend, side, args.images)
             version = found.pop("versions")[backend]
             by = f"{side}, {backend} {version}"
             for name in ("backend", "machine"):

@@ -201,7 +201,7 @@ def save(name, rows, networks, args):
             found.append(row)
             print(*row.values(), flush=True)
         keras.utils.clear_session()
-    common.save(name, {**vars(args), "rows": found})
+        common.save(name, {**vars(args), "rows": found})
 
 
 def main():

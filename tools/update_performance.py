@@ -538,13 +538,14 @@ def one_backward():
         [
             "## One backward pass for weights and inputs",
             "The gradient of the loss at the inputs is a by-product of the one "
-            "for the weights. A step that ranks features by it, in training "
-            "mode, and holds the clean side of the divergence constant, needs "
-            "no pass for the saliency. Such a step, written by hand for each "
-            "backend, beside plain and guided `fit`, in plain steps "
-            "([benchmarks/one_backward.py](../benchmarks/one_backward.py), "
-            "three rounds). It is not in the library: what it does to the maps "
-            "is known of few tasks yet.",
+            "for the weights. With `SaliencyGuidedModel(one_backward=True)` "
+            "features are ranked by it, in training mode, f(X) is held "
+            "constant in the divergence, and the pass for the saliency is "
+            "spared. Beside plain and guided `fit`, in plain steps, medians "
+            "of rounds taken in turn ([benchmarks/one_backward.py]"
+            "(../benchmarks/one_backward.py)). Recurrent networks take clean "
+            "and masked samples in one pass without it, and gain little or "
+            "lose.",
             table(
                 [
                     "",
@@ -626,17 +627,17 @@ def effects():
             "What it does to the maps ([examples/studies/one_backward.py]"
             "(../examples/studies/one_backward.py), judged as it says at its "
             "head; `docs/results/one_backward.csv`, "
-            f"{rows[0]['machine']}): today's step at λ = 1 and at the λ that "
-            "validation data prefer, and the difference to it of a step with "
-            "one backward pass, at λ = 1 and at its own best; ± is one "
+            f"{rows[0]['machine']}): the default step at λ = 1 and at the λ "
+            "that validation data prefer, and the difference to it with "
+            "`one_backward=True`, at λ = 1 and at its own best; ± is one "
             "standard error of five seeds.",
             table(
                 [
                     "",
-                    "today, λ = 1",
-                    "today, best λ",
-                    "one − today, λ = 1",
-                    "one − today, best λ each",
+                    "default, λ = 1",
+                    "default, best λ",
+                    "one − default, λ = 1",
+                    "one − default, best λ each",
                 ],
                 found,
             ),

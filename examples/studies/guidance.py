@@ -104,7 +104,7 @@ class Study:
         model = self.build()
         trainer = model
         if terms is not None:
-            trainer = keras_sgt.SaliencyGuidedModel(model, guidance=terms)
+            trainer = self.guided(model, which[0], terms)
         trainer.compile(
             keras.optimizers.Adam(0.001),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -115,6 +115,10 @@ class Study:
             for ours, new in zip(_state(known[1]), _state(trainer)):
                 ours.assign(np.array(new))
         return known
+
+    def guided(self, model, name, terms):
+        """What trains a network by the terms of a guidance of that name."""
+        return keras_sgt.SaliencyGuidedModel(model, guidance=terms)
 
     def preference(self, model):
         return self.task.preference(model, self._some(self.valid))

@@ -1,11 +1,11 @@
-"""What is lost where the saliency is the by-product of the weights' gradient?
+"""What one backward pass for weights and inputs does to the maps.
 
     python examples/studies/one_backward.py --csv docs/results/one_backward.csv
 
-A step with one backward pass for weights and inputs (how much faster it is:
+`SaliencyGuidedModel(one_backward=True)` (how much faster it is:
 `benchmarks/one_backward.py`) ranks features by the gradient of the loss in
 training mode, dropout included, and holds the clean side of the divergence
-constant. Here a guidance does the same, at today's price, beside today's.
+constant. Here it is beside the step without it.
 
 How it is judged, written down before it was run: as in `guidance.py`, five
 seeds, the test samples read once. λ is 1 for both; then each has the λ that
@@ -16,38 +16,24 @@ the paired differences.
 
 import argparse
 import functools
-import unittest.mock
 
 import guidance as study
 import runner
-from keras import ops
 
+import keras_sgt
 from keras_sgt import guidance, masking
-from keras_sgt.masking import gradients
 
 WEIGHTS = (0.3, 1.0, 3.0)
 
 
-class OneBackward(guidance.MaskedConsistency):
-    """The term as a step with one backward pass would have it."""
+class Study(study.Study):
+    """A task whose guidances tell by their names how they are trained."""
 
-    needs = ("divergence", "score", "loss")
-
-    def perturb(self, batch):
-        model = batch.model
-
-        def in_training(inputs, training):
-            return model.model(inputs, training=True)
-
-        def negated_loss(inputs):
-            with unittest.mock.patch.object(model, "_predict", in_training):
-                return -batch.loss(inputs)
-
-        score = gradients.Score(negated_loss)
-        return super().perturb(batch._replace(score=score))
-
-    def penalty(self, output, clean, perturbed):
-        return output.divergence(ops.stop_gradient(clean), perturbed)
+    def guided(self, model, name, terms):
+        one = "one backward" in name
+        return keras_sgt.SaliencyGuidedModel(
+            model, guidance=terms, one_backward=one
+        )
 
 
 def series():
@@ -55,28 +41,29 @@ def series():
 
 
 def settings(make, weights):
-    return {f"λ={w}": functools.partial(make, weight=w) for w in weights}
+    return {f"λ={w}": functools.partial(make, w) for w in weights}
 
 
-def guidances(prefix, shared):
-    """Today's and the new, of a domain."""
+def guidances(prefix, make):
+    """Without and with one backward pass, of a domain."""
     found = {}
-    for name, kind in (
-        ("today's step", guidance.MaskedConsistency),
-        ("one backward", OneBackward),
-    ):
-        make = functools.partial(shared, kind)
+    for name in ("today's step", "one backward"):
         found[f"{prefix}{name}, λ=1"] = settings(make, (1.0,))
         found[f"{prefix}{name}"] = settings(make, WEIGHTS)
     return found
 
 
-def with_masking(kind, weight):
-    return kind(weight=weight, masking=series())
+def of_images(weight):
+    return guidance.MaskedConsistency(weight=weight)
 
 
-OF_IMAGES = guidances("", lambda kind, weight: kind(weight=weight))
-OF_FEATURES = guidances("features, ", with_masking)
+def of_features(weight):
+    # Each training has a masking of its own, whose seeds begin anew.
+    return guidance.MaskedConsistency(weight=weight, masking=series())
+
+
+OF_IMAGES = guidances("", of_images)
+OF_FEATURES = guidances("features, ", of_features)
 TASKS = {
     "digits beside a null block": OF_IMAGES,
     "MNIST, 8,000 images": OF_IMAGES,
@@ -101,7 +88,7 @@ def main(argv=None):
     table = runner.Table(args.csv)
     for name in args.tasks:
         args.guidances = list(TASKS[name])
-        study.run(study.Study(name, args), table)
+        study.run(Study(name, args), table)
 
 
 if __name__ == "__main__":

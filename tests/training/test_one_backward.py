@@ -150,7 +150,19 @@ def trained(model, data, options, arguments):
     return history
 
 
-@pytest.mark.parametrize("case", CASES)
+COMPILED = ("images", "statistics", "texts", "accumulation", "class weights")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            case,
+            marks=[] if case in COMPILED else pytest.mark.slow_to_compile,
+        )
+        for case in CASES
+    ],
+)
 def test_without_masking_it_is_plain_training(case):
     build, data, options, arguments = CASES[case]
     plain, inner = build(), build()
@@ -164,6 +176,7 @@ def test_without_masking_it_is_plain_training(case):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow_to_compile
 def test_a_model_with_its_own_call_is_trained_so_too():
     plain = network()
     guided = OwnCall(mask_fraction=0.0, one_backward=True)
@@ -174,6 +187,7 @@ def test_a_model_with_its_own_call_is_trained_so_too():
     )
 
 
+@pytest.mark.slow_to_compile
 def test_several_heads():
     def build():
         keras.utils.set_random_seed(0)
