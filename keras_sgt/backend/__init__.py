@@ -9,8 +9,9 @@ Every module of this package offers the same names:
   respect to the variables (`None` where there is none) and the tensors, from
   one backward pass. `values` are the variables', where Keras holds them
   outside.
-- `times(gradient, factor)`: a gradient that `joint_gradients` found of a
-  variable, times a number.
+- `with_gradients(value, variables, gradients, scale)`: a number that is the
+  value, and whose gradients with respect to the variables are these, which
+  `joint_gradients` found, divided by the scale.
 - `lowest(values, k, draw)`: exactly the k lowest of each row; of equal ones
   those that random numbers choose, int32 `(rows, 3)` that `draw()` returns, or
   the first without `draw`.
@@ -77,6 +78,6 @@ restored = _backend.restored
 scope = _backend.scope
 shared_forward = _backend.shared_forward
 shares_step = _backend.shares_step
-times = _backend.times
+with_gradients = _backend.with_gradients
 EAGER_IS_QUICK = _backend.EAGER_IS_QUICK
 TRACED = _backend.TRACED

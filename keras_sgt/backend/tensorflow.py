@@ -34,7 +34,18 @@ def joint_gradients(function, variables, values, tensors):
     return others, weights, inputs
 
 
-def times(gradient, factor):
+def with_gradients(value, variables, gradients, scale):
+    @tf.custom_gradient
+    def number(*tensors):
+        def of_tensors(upstream):
+            return [_times(g, upstream / scale) for g in gradients]
+
+        return tf.identity(value), of_tensors
+
+    return number(*(tf.convert_to_tensor(v.value) for v in variables))
+
+
+def _times(gradient, factor):
     factor = tf.cast(factor, gradient.dtype)
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient * factor

@@ -2,7 +2,6 @@ import contextlib
 
 import keras
 import torch
-from keras import ops
 
 from keras_sgt.backend import bisection
 from keras_sgt.backend.torch_processes import (
@@ -52,7 +51,9 @@ def joint_gradients(function, variables, values, tensors):
     tensors = keras.tree.map_structure(
         lambda x: x.detach().requires_grad_(), tensors
     )
-    scalar, others = function(values, tensors)
+    # A layer may write to its input, which a leaf does not allow.
+    copies = keras.tree.map_structure(torch.clone, tensors)
+    scalar, others = function(values, copies)
     flat = keras.tree.flatten(tensors)
     found = torch.autograd.grad(
         scalar, [*flat, *(v.value for v in variables)], allow_unused=True
@@ -68,8 +69,24 @@ def joint_gradients(function, variables, values, tensors):
     )
 
 
-def times(gradient, factor):
-    return gradient * ops.cast(factor, gradient.dtype)
+class _WithGradients(torch.autograd.Function):
+    """Keeps no tensors, as Keras's does, for layers may write to them."""
+
+    @staticmethod
+    def forward(ctx, value, gradients, *tensors):
+        ctx.gradients = gradients
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, upstream):
+        found = [upstream.to(g.dtype) * g for g in ctx.gradients]
+        return None, None, *found
+
+
+def with_gradients(value, variables, gradients, scale):
+    tensors = [v.value for v in variables]
+    gradients = [g / scale.to(g.dtype) for g in gradients]
+    return _WithGradients.apply(value.detach(), gradients, *tensors)
 
 
 @torch.no_grad()

@@ -22,14 +22,16 @@ class Taken(typing.NamedTuple):
     Args:
         loss: Keras's loss of it, a scalar.
         outputs: the predictions, a tensor or a nest.
-        weights: gradients of the loss, one for each trainable variable; `None`
-            for those that it does not depend on.
+        scale: the optimizer's loss scale, a scalar.
+        weights: gradients of the scaled loss, one for each trainable variable;
+            `None` for those that it does not depend on.
         state: values of the variables afterwards, where Keras holds them
             outside of the variables; else empty.
     """
 
     loss: typing.Any
     outputs: typing.Any
+    scale: typing.Any
     weights: list
     state: list
 
@@ -52,12 +54,16 @@ class Taken(typing.NamedTuple):
     def differentiable_loss(self, variables):
         """The loss, with the gradients that are known already."""
         known = [
-            (ops.convert_to_tensor(variable), gradient)
+            (variable, gradient)
             for variable, gradient in zip(variables, self.weights)
             if gradient is not None
         ]
-        tensors, gradients = zip(*known)
-        return _with_gradients(ops.stop_gradient(self.loss), tensors, gradients)
+        if not known:
+            return ops.stop_gradient(self.loss)
+        variables, gradients = zip(*known)
+        return backend.with_gradients(
+            self.loss, variables, gradients, self.scale
+        )
 
 
 class CleanPass:
@@ -143,10 +149,7 @@ class CleanPass:
             scaled_loss, variables, values, tensors
         )
 
-        weights = [
-            g if g is None else backend.times(g, 1 / scale) for g in weights
-        ]
-        self.taken = Taken(loss, outputs, weights, state)
+        self.taken = Taken(loss, outputs, scale, weights, state)
         # Neither a ranking nor a direction knows a scale.
         self._gradients = keras.tree.map_structure(
             lambda gradient: gradient[:: self._stride], found
@@ -233,18 +236,3 @@ def without_trace(model, mapping):
         for variable in model.metrics_variables
     ]
     return keras.StatelessScope([*mapping, *metrics], collect_losses=True)
-
-
-def _with_gradients(value, tensors, gradients):
-    """A number that is `value`, and whose gradients are given."""
-
-    @ops.custom_gradient
-    def number(*tensors):
-        def of_tensors(*args, upstream=None):
-            if upstream is None:  # each backend has its way to hand it over
-                (upstream,) = args
-            return tuple(backend.times(g, upstream) for g in gradients)
-
-        return value, of_tensors
-
-    return number(*tensors)

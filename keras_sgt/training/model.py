@@ -707,6 +707,10 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
             raise ValueError(saliency_scores.NO_LABELS)
 
         def loss(inputs):
+            # A layer may write to its input in training.
+            inputs = keras.tree.map_structure(
+                lambda t: None if t is None else ops.copy(t), inputs
+            )
             with clean_pass.without_trace(self, mapping):
                 return scale * self._clean_loss(y, sample_weight, inputs)[0]
 
