@@ -633,7 +633,7 @@ def effects():
     rows = runs.lines(ROOT / "docs" / "results" / "one_backward.csv")
     if not rows:
         return ""
-    found = []
+    found, worse = [], {}
     tasks = {  # and how the names of their guidances begin
         row["task"]: row["guidance"].partition("one backward")[0]
         for row in rows
@@ -653,7 +653,10 @@ def effects():
             )
             if not today[0]:
                 continue
-            differences = map(guidance_results.difference, one, today)
+            differences = [*map(guidance_results.difference, one, today)]
+            # Better in the wrong direction.
+            if guidance_results.is_better(differences[-1], not more):
+                worse.setdefault(task, []).append(heading)
             found.append(
                 [
                     f"{task}, {heading} {'↑' if more else '↓'}",
@@ -669,7 +672,7 @@ def effects():
             f"{rows[0]['machine']}): the default step at λ = 1 and at the λ "
             "that validation data prefer, and the difference to it with "
             "`one_backward=True`, at λ = 1 and at its own best; ± is one "
-            "standard error of five seeds.",
+            "standard error of five seeds. " + _kept(tasks, worse),
             table(
                 [
                     "",
@@ -681,6 +684,18 @@ def effects():
                 found,
             ),
         ]
+    )
+
+
+def _kept(tasks, worse):
+    """By the rule of the study: no measure worse at the best λ."""
+    kept = [task for task in tasks if task not in worse]
+    text = (
+        f"By that rule the effect is kept on {len(kept)} of {len(tasks)} tasks"
+    )
+    lost = [f"{task} ({', '.join(names)})" for task, names in worse.items()]
+    return text + (
+        f"; worse at the best λ: {'; '.join(lost)}." if lost else "."
     )
 
 

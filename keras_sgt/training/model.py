@@ -712,7 +712,10 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
                 lambda t: None if t is None else ops.copy(t), inputs
             )
             with clean_pass.without_trace(self, mapping):
-                return scale * self._clean_loss(y, sample_weight, inputs)[0]
+                loss, _ = self._clean_loss(y, sample_weight, inputs)
+            # The sum has gradients as large as those of the score.
+            samples = ops.cast(one_pass.samples(inputs), loss.dtype)
+            return scale * samples * loss
 
         return [
             clean_pass.ByProduct(

@@ -293,6 +293,7 @@ def test_vectors_are_read_by_their_words(example, tmp_path):
     assert found[language.PADDING].tolist() == [0, 0]
 
 
+@pytest.mark.slow_to_compile
 def test_tabular(example, tmp_path):
     folder("adult")
     tabular = example("tabular")

@@ -307,6 +307,7 @@ class TestTexts:
         assert rows(found) == rows(compared({"a": reader(0, False)}, ids, y))
         np.testing.assert_array_equal(found.x, ids[found.shown])
 
+    @pytest.mark.slow_to_compile
     def test_ids_are_decoded_by_what_knows_words(self, tmp_path):
         ids, y = self.given()
         words = ["", *"abcdefgh"]
@@ -392,6 +393,7 @@ class TestRegression:
             in compared(models, x, y).verdict
         )
 
+    @pytest.mark.slow_to_compile
     def test_of_several_outputs(self):
         models, x, y = self.given(2)
         result = compared(models, x, y)

@@ -87,6 +87,7 @@ def kind_of_data_set():
     return {"format": "tf" if TENSORFLOW else "grain"}
 
 
+@pytest.mark.slow_to_compile
 def test_a_folder_of_images(tmp_path, shown):
     pillow = pytest.importorskip("PIL.Image")
     for label, name in enumerate(("blue", "green", "red")):
@@ -183,6 +184,7 @@ def test_text_through_a_tokenizer_of_ones_own(shown):
     assert '"tokens": ["The", "film", "was", "good."' in shown(result)
 
 
+@pytest.mark.slow_to_compile
 def test_text_through_keras_hub(shown):
     hub = pytest.importorskip("keras_hub", reason="KerasHub is not installed")
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
