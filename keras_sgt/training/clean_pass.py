@@ -49,7 +49,8 @@ class Taken(typing.NamedTuple):
             new if new is not old else changed
             for new, old, changed in zip(drawn, others, after)
         ]
-        return trainable, others, optimizer, after[-len(metrics) :]
+        metrics = self.state[len(self.state) - len(metrics) :]
+        return trainable, others, optimizer, metrics
 
     def differentiable_loss(self, variables):
         """The loss, with the gradients that are known already."""
