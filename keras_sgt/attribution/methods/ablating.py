@@ -2,14 +2,15 @@ from keras import ops
 
 from keras_sgt.attribution import baselines as baseline_values
 from keras_sgt.attribution.base import Attribution
-from keras_sgt.attribution.passes import by_row
+from keras_sgt.attribution.passes import by_row, like_features
 
 
 class Ablation(Attribution):
     """Base class: what the score loses when features become a baseline's.
 
     Methods define `count()`, the number of sets of features, and
-    `masks(rows, i)`, bools like the features, with the set of each row.
+    `masks(rows, i)`, bools like the features, with the set of each row, or one
+    for all rows.
     """
 
     baseline_kind = "one"
@@ -22,17 +23,19 @@ class Ablation(Attribution):
         self.baselines = baselines
 
     def attribute(self, rows):
+        one_copy = min(rows.copies, self.count()) == 1
+
         def term(rows, i):
-            masks = self.masks(rows, i)
+            # In passes with one row for each sample, one set is for all.
+            masks = self.masks(rows, i[:1] if one_copy else i)
             ablated = [
                 ops.where(m, b, f)
                 for m, b, f in zip(masks, rows.baselines, rows.features)
             ]
             lost = rows.context[0] - self.scores(rows, ablated)
-            masks = [
-                ops.cast(m, "float32") + ops.zeros_like(f)
-                for m, f in zip(masks, rows.features)
-            ]
+            masks = [ops.cast(m, "float32") for m in masks]
+            if not one_copy:
+                masks = like_features(masks, rows)
             return [by_row(lost, m) * m for m in masks] + masks
 
         zeros = [ops.zeros_like(f) for f in rows.features]

@@ -53,11 +53,14 @@ class Occlusion(Ablation):
         return math.prod(self._grid)
 
     def masks(self, rows, i):
-        """Row by row: the positions from a window's start to its end."""
+        """The positions from a window's start to its end."""
         (feature,) = rows.features
-        axes, mask = len(feature.shape) - 1, True
+        axes = len(feature.shape) - 1
+        mask = ops.ones((1,) * (axes + 1), dtype="bool")
         for axis in reversed(range(len(self._grid))):
             size, stride, places, length = self._windows[axis]
+            if size == length:  # inside everywhere
+                continue
             start, i = (i % places) * stride, i // places
             position = ops.reshape(
                 ops.arange(length, dtype="int32"),
