@@ -4,6 +4,9 @@
 
 `SaliencyGuidedModel(one_backward=True)` runs in turn with plain and guided
 `fit`. What it does to the maps: `examples/studies/one_backward.py`.
+
+With `--bound` it runs beside a guided step that ranks at random: what a
+saliency would cost that costs nothing, such as one kept from an earlier epoch.
 """
 
 import argparse
@@ -28,11 +31,20 @@ TRAININGS = {
 }
 
 
+def trainings(workload, args):
+    """Settings of each, by its name."""
+    if not args.bound:
+        return TRAININGS
+    at_random = {"masking": workload.masking(ranking="random")}
+    return {"plain": None, "one backward": ONE, "at random": at_random}
+
+
 def rows(name, args):
     workload = step_cost_by_network.WORKLOADS[name]
     x, y = workload.data(1)
     trainers = {
-        kind: workload.trainer(settings) for kind, settings in TRAININGS.items()
+        kind: workload.trainer(settings)
+        for kind, settings in trainings(workload, args).items()
     }
     fit = functools.partial(
         step_cost_by_network.fit, batch_size=workload.batch_size
@@ -56,9 +68,11 @@ def main():
     parser.add_argument("--networks", nargs="+", choices=NETWORKS)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--bound", action="store_true")
     args = parser.parse_args()
     networks = args.networks or list(NETWORKS)
-    step_cost_by_network.save("one_backward", rows, networks, args)
+    name = "free_saliency" if args.bound else "one_backward"
+    step_cost_by_network.save(name, rows, networks, args)
 
 
 if __name__ == "__main__":

@@ -67,9 +67,8 @@ class Workload:
         """What `fit` is called of; plain without settings."""
         model = self.build()
         if settings is not None:
-            model = keras_sgt.SaliencyGuidedModel(
-                model, masking=self.masking(), **settings
-            )
+            settings = {"masking": self.masking(), **settings}
+            model = keras_sgt.SaliencyGuidedModel(model, **settings)
         model.compile("adam", passes.LOSS)
         return model
 

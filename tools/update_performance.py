@@ -597,7 +597,35 @@ def one_backward():
                 ],
                 lines,
             ),
+            free_saliency(),
             effects(),
+        ]
+    )
+
+
+def free_saliency():
+    """What could be saved yet, by a saliency that costs nothing."""
+    lines = []
+    for result in results("free_saliency-*.json"):
+        for network, (_, one, at_random) in of_networks(result):
+            share = 1 - at_random["median_ms"] / one["median_ms"]
+            lines.append(
+                [
+                    f"{title(result)}, {network}",
+                    times(one),
+                    times(at_random),
+                    f"{share:.0%}",
+                ]
+            )
+    if not lines:
+        return ""
+    return "\n\n".join(
+        [
+            "A saliency that costs nothing at all, such as a mask that is kept "
+            "for some epochs, could save no more than this: beside a step that "
+            "ranks at random (`--bound`), in another run. So masks are not "
+            "kept.",
+            table(["", "one backward", "at random", "could be saved"], lines),
         ]
     )
 
