@@ -44,12 +44,11 @@ def with_gradients(value, variables, gradients, scale):
     @jax.custom_gradient
     def number(tensors):
         def of_tensors(upstream):
-            found = [upstream.astype(g.dtype) * g for g in gradients]
-            return (found,)
+            factor = upstream / scale
+            return ([factor.astype(g.dtype) * g for g in gradients],)
 
         return value, of_tensors
 
-    gradients = [g / scale.astype(g.dtype) for g in gradients]
     return number([v.value for v in variables])
 
 

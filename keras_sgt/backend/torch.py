@@ -73,20 +73,20 @@ class _WithGradients(torch.autograd.Function):
     """Keeps no tensors, as Keras's does, for layers may write to them."""
 
     @staticmethod
-    def forward(ctx, value, gradients, *tensors):
-        ctx.gradients = gradients
+    def forward(ctx, value, gradients, scale, *tensors):
+        ctx.gradients, ctx.scale = gradients, scale
         return value.clone()
 
     @staticmethod
     def backward(ctx, upstream):
-        found = [upstream.to(g.dtype) * g for g in ctx.gradients]
-        return None, None, *found
+        factor = upstream / ctx.scale
+        found = [factor.to(g.dtype) * g for g in ctx.gradients]
+        return None, None, None, *found
 
 
 def with_gradients(value, variables, gradients, scale):
     tensors = [v.value for v in variables]
-    gradients = [g / scale.to(g.dtype) for g in gradients]
-    return _WithGradients.apply(value.detach(), gradients, *tensors)
+    return _WithGradients.apply(value.detach(), gradients, scale, *tensors)
 
 
 @torch.no_grad()
