@@ -89,6 +89,11 @@ def sum_of_terms(term, count, rows, zeros, repeats_baselines):
     return ops.fori_loop(0, passes, add, zeros)
 
 
+def one_term_for_all(rows, count):
+    """Whether all rows of a pass of `sum_of_terms` are of the same term."""
+    return min(rows.copies, count) == 1
+
+
 def _numbers(feature, copies):
     """The numbers of each row's copies, `(rows, copies)`."""
     zeros = _flat(ops.zeros_like(feature, dtype="int32"))[:, :1]

@@ -2,7 +2,11 @@ from keras import ops
 
 from keras_sgt.attribution import baselines as baseline_values
 from keras_sgt.attribution.base import Attribution
-from keras_sgt.attribution.passes import by_row, like_features
+from keras_sgt.attribution.passes import (
+    by_row,
+    like_features,
+    one_term_for_all,
+)
 
 
 class Ablation(Attribution):
@@ -23,18 +27,17 @@ class Ablation(Attribution):
         self.baselines = baselines
 
     def attribute(self, rows):
-        one_copy = min(rows.copies, self.count()) == 1
+        is_for_all = one_term_for_all(rows, self.count())
 
         def term(rows, i):
-            # In passes with one row for each sample, one set is for all.
-            masks = self.masks(rows, i[:1] if one_copy else i)
+            masks = self.masks(rows, i[:1] if is_for_all else i)
             ablated = [
                 ops.where(m, b, f)
                 for m, b, f in zip(masks, rows.baselines, rows.features)
             ]
             lost = rows.context[0] - self.scores(rows, ablated)
             masks = [ops.cast(m, "float32") for m in masks]
-            if not one_copy:
+            if not is_for_all:
                 masks = like_features(masks, rows)
             return [by_row(lost, m) * m for m in masks] + masks
 

@@ -1,7 +1,7 @@
 from keras import ops
 
 from keras_sgt.attribution.methods.deep_lift import DeepLIFT
-from keras_sgt.attribution.passes import zeros_of_rows
+from keras_sgt.attribution.passes import one_term_for_all, zeros_of_rows
 
 
 class DeepSHAP(DeepLIFT):
@@ -39,12 +39,11 @@ class DeepSHAP(DeepLIFT):
     def compared(self, rows):
         baselines = rows.baselines
         several = baselines[0].shape[0]
-        one_copy = min(rows.copies, several) == 1
+        is_for_all = one_term_for_all(rows, several)
         number = len(rows.features)
 
         def term(rows, i):
-            # In passes with one row for each sample, one baseline is for all.
-            i = i[:1] if one_copy else i
+            i = i[:1] if is_for_all else i
             chosen = [ops.take(b, i, axis=0) for b in baselines]
             by_input, contributions, score = self.differences(rows, chosen)
             if self.multiply_by_inputs:  # both are the same
