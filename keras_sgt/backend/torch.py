@@ -10,6 +10,7 @@ from keras_sgt.backend.torch_processes import (
     distribute,
     gathered,
     in_step,
+    not_averaged,
     replica,
     shares_step,
 )
@@ -55,9 +56,10 @@ def joint_gradients(function, variables, values, tensors):
     copies = keras.tree.map_structure(torch.clone, tensors)
     scalar, others = function(values, copies)
     flat = keras.tree.flatten(tensors)
-    found = torch.autograd.grad(
-        scalar, [*flat, *(v.value for v in variables)], allow_unused=True
-    )
+    with not_averaged():
+        found = torch.autograd.grad(
+            scalar, [*flat, *(v.value for v in variables)], allow_unused=True
+        )
     inputs = [
         torch.zeros_like(x) if gradient is None else gradient
         for x, gradient in zip(flat, found)
@@ -155,8 +157,11 @@ def advised():
 
 def kept_random_state():
     """Keras leaves dropout without a seed to the generators of PyTorch."""
-    devices = range(torch.cuda.device_count())
-    return torch.random.fork_rng(devices)
+    # One that is not in use has drawn nothing, and is not to be started.
+    in_use = torch.cuda.is_initialized()
+    return torch.random.fork_rng(
+        [torch.cuda.current_device()] if in_use else []
+    )
 
 
 def compiled(function):

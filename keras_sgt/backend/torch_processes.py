@@ -11,6 +11,7 @@ import torch.distributed as processes
 from keras_sgt.introspection.versions import synchronises_processes
 
 AVERAGED = "keras_sgt_averaged"  # marks a tensor whose gradients are
+_averages = True  # no context variable: gradients have threads of their own
 _in_step = contextvars.ContextVar("in_step", default=False)
 
 
@@ -82,6 +83,17 @@ def in_step():
         _in_step.reset(token)
 
 
+@contextlib.contextmanager
+def not_averaged():
+    """A context: gradients are left to the step, which averages the sum."""
+    global _averages
+    _averages = False
+    try:
+        yield
+    finally:
+        _averages = True
+
+
 def shares_step():
     # Elsewhere a process may be on its own, and nobody would answer it.
     return _in_step.get() and _count() > 1
@@ -109,6 +121,8 @@ def _tensors(model):
 
 
 def _averaged(gradient):
+    if not _averages:
+        return gradient
     total = gradient.clone(memory_format=torch.contiguous_format)
     processes.all_reduce(total)
     return total / processes.get_world_size()
