@@ -583,8 +583,8 @@ def one_backward():
             "spared. Beside plain and guided `fit`, in plain steps, medians "
             "of rounds taken in turn ([benchmarks/one_backward.py]"
             "(../benchmarks/one_backward.py)). Recurrent networks take clean "
-            "and masked samples in one pass without it, and gain little or "
-            "lose.",
+            "and masked samples in one pass without it, and in two with it, "
+            "which may be slower.",
             table(
                 [
                     "",
@@ -622,9 +622,9 @@ def free_saliency():
     return "\n\n".join(
         [
             "A saliency that costs nothing at all, such as a mask that is kept "
-            "for some epochs, could save no more than this: beside a step that "
-            "ranks at random (`--bound`), in another run. So masks are not "
-            "kept.",
+            "for some epochs, could save about as much as this: the difference "
+            "to a step that ranks at random (`--bound`), in another run. Too "
+            "little, but for the TCN on TensorFlow, to keep masks.",
             table(["", "one backward", "at random", "could be saved"], lines),
         ]
     )
@@ -677,7 +677,7 @@ def effects():
                     )
                     for weight in (", λ=1", "")
                 ]
-                for name in ("today's step", "one backward")
+                for name in ("default step", "one backward")
             )
             if not today[0]:
                 continue

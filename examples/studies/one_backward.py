@@ -10,8 +10,8 @@ constant. Here it is beside the step without it.
 How it is judged, written down before it was run: as in `guidance.py`, five
 seeds, the test samples read once. λ is 1 for both; then each has the λ that
 validation data prefer. The new step keeps the effect if, at its best λ, no
-measure is worse than with today's step at its best λ by two standard errors of
-the paired differences.
+measure is worse than with the default step at its best λ by two standard errors
+of the paired differences.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def settings(make, weights):
 def guidances(prefix, make):
     """Without and with one backward pass, of a domain."""
     found = {}
-    for name in ("today's step", "one backward"):
+    for name in ("default step", "one backward"):
         found[f"{prefix}{name}, λ=1"] = settings(make, (1.0,))
         found[f"{prefix}{name}"] = settings(make, WEIGHTS)
     return found

@@ -30,10 +30,11 @@ class Score:
         """The inputs that are differentiated for the gradient at `inputs`."""
         return inputs
 
-    def gradients(self, place, function, tensors):
+    def gradients(self, batch, place, function, tensors):
         """Those of a function of tensors that ends in this score.
 
         Args:
+            batch: what `batch_of` returned, of which the tensors are a part.
             place: what is differentiated, to know it again.
             function: callable of the tensors, or of the tensor.
             tensors: a tensor or a list of them.
@@ -76,7 +77,8 @@ def at_inputs(score, inputs, positions):
         return score(keras.tree.pack_sequence_as(batch, changed))
 
     place = (*positions, *(id(flat[i]) for i in positions))
-    return score.gradients(place, score_of_some, [flat[i] for i in positions])
+    tensors = [flat[i] for i in positions]
+    return score.gradients(batch, place, score_of_some, tensors)
 
 
 def at_embedding(score, inputs, ids, layer):
@@ -109,7 +111,8 @@ def at_embedding(score, inputs, ids, layer):
         with shifted(layer, shift):
             return score(batch)
 
-    return score.gradients((layer.name, id(ids)), shifted_score, nothing)
+    place = (layer.name, id(ids))
+    return score.gradients(batch, place, shifted_score, nothing)
 
 
 def shifted(layer, shift):

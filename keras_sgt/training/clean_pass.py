@@ -149,7 +149,6 @@ class CleanPass:
         (loss, scale, outputs, state), weights, found = backend.joint_gradients(
             scaled_loss, variables, values, tensors
         )
-
         self.taken = Taken(loss, outputs, scale, weights, state)
         # Neither a ranking nor a direction knows a scale.
         self._gradients = keras.tree.map_structure(
@@ -174,6 +173,7 @@ class ByProduct(Score):
         self._clean, self._share, self._sign = clean, share, sign
 
     def __call__(self, inputs):
+        # While the pass is taken, the scalar has with it what came of it.
         if self._clean is not None and self._clean.runs:
             return self._clean.forward(inputs)
         return super().__call__(inputs)
@@ -182,9 +182,9 @@ class ByProduct(Score):
         is_known = self._clean is not None and inputs is self._share
         return self._clean.x if is_known else inputs
 
-    def gradients(self, place, function, tensors):
-        if self._clean is None:
-            return super().gradients(place, function, tensors)
+    def gradients(self, batch, place, function, tensors):
+        if self._clean is None or batch is not self._clean.x:
+            return super().gradients(batch, place, function, tensors)
 
         def compute():
             found = self._clean.gradients(place, function, tensors)

@@ -461,7 +461,6 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
             )
         else:
             loss = step.clean.differentiable_loss(self.trainable_variables)
-            y_pred = keras.tree.map_structure(ops.stop_gradient, y_pred)
         if not step.perturbed:
             return loss
         if self._class_weighted:
@@ -480,6 +479,8 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
             y_pred, batch.outputs = predict(x), batch.predict(predict)
         if batch.outputs is None:
             batch.outputs = batch.predict(self._predict_perturbed)
+        if self.one_backward:  # also where nothing asked for a gradient
+            y_pred = keras.tree.map_structure(ops.stop_gradient, y_pred)
         penalty = self._plan.heads.penalty(
             batch.guidance.penalty,
             y_pred,
@@ -622,20 +623,22 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
         return step, [step.clean.state_after(state[0], drawn)]
 
     def _clean_pass(self, x, y, sample_weight, state):
-        groups = (
-            self.trainable_variables,
-            self.non_trainable_variables,
-            [] if self.optimizer is None else self.optimizer.variables,
-            self.metrics_variables,
-        )
-        variables = [variable for group in groups for variable in group]
-        values = [value for group in state for v in group for value in v]
+        pairs = []
+        if state:
+            groups = (
+                self.trainable_variables,
+                self.non_trainable_variables,
+                self.optimizer.variables,
+                self.metrics_variables,
+            )
+            for variables, values in zip(groups, state[0]):
+                pairs += zip(variables, values)
         return clean_pass.CleanPass(
             self,
             x,
             functools.partial(self._clean_loss, y, sample_weight),
             self._plan.stride,
-            [*zip(variables, values)] if state else [],
+            pairs,
         )
 
     def _clean_loss(self, y, sample_weight, x):

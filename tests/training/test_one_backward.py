@@ -222,11 +222,10 @@ def test_several_heads():
 class Linear:
     """A linear model and the step that it has to take, in NumPy."""
 
-    def __init__(self, weights=1.0):
+    def __init__(self):
         rng = np.random.default_rng(3)
         self.kernel = rng.normal(size=(FEATURES, CLASSES))
         self.x, self.y = numbers(samples=SAMPLES)
-        self.x += np.arange(SAMPLES * FEATURES).reshape(self.x.shape) / 100
         self.onehot = np.eye(CLASSES)[self.y]
 
     def keras(self):
@@ -391,14 +390,37 @@ def test_steps_between_are_plain():
     )
 
 
-def test_without_a_ranking_nothing_is_taken():
+class Elsewhere(keras_sgt.masking.FeatureMasking):
+    """Ranks by the gradient at other inputs than the step's."""
+
+    def saliency(self, score, inputs, model=None):
+        return super().saliency(score, inputs + 3.0, model)
+
+
+def test_a_gradient_elsewhere_is_not_the_clean_pass():
     linear = Linear()
-    guidance = MaskedConsistency(masking="random", seed=1)
-    guided, _ = linear.guide(rate=1.0, guidance=guidance)
+    guided, model = linear.guide(
+        rate=1.0, masking=Elsewhere(replacement="constant")
+    )
     masked = guided.mask_on_batch(linear.x, linear.y)
-    loss, *_ = linear.step(masked)
+    loss, _, gradient = linear.step(masked)
     logs = guided.train_on_batch(linear.x, linear.y, return_dict=True)
     np.testing.assert_allclose(logs["loss"], loss, rtol=1e-5)
+    step = linear.kernel - model.get_weights()[0]
+    np.testing.assert_allclose(step, gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_at_random_f_of_x_is_constant_too():
+    """As the control of a guidance has to have it."""
+    linear = Linear()
+    guidance = MaskedConsistency(seed=1).control()
+    guided, model = linear.guide(rate=1.0, guidance=guidance)
+    masked = guided.mask_on_batch(linear.x, linear.y)
+    loss, _, gradient = linear.step(masked)
+    logs = guided.train_on_batch(linear.x, linear.y, return_dict=True)
+    np.testing.assert_allclose(logs["loss"], loss, rtol=1e-5)
+    step = linear.kernel - model.get_weights()[0]
+    np.testing.assert_allclose(step, gradient, rtol=1e-4, atol=1e-6)
 
 
 def test_it_is_saved(tmp_path):
