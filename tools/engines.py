@@ -263,7 +263,9 @@ def on_torch(only, engine, rank, meeting):
         "gloo", init_method=f"tcp://{meeting}", rank=rank, world_size=2
     )
     jit_compile = "jit_compile" in engine  # for Keras by itself: no
-    return trained(only, 1, rank, 2, keras_sgt.distribute, jit_compile)
+    found = trained(only, 1, rank, 2, keras_sgt.distribute, jit_compile)
+    torch.distributed.destroy_process_group()  # or its threads end Python
+    return found
 
 
 def work(engine, rank, meeting, path, parts, *only):

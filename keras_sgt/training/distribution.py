@@ -36,6 +36,7 @@ def distribute(model):
         guided.compile("adam", "sparse_categorical_crossentropy")
         keras_sgt.distribute(guided)
         guided.fit(x[rank::2], y[rank::2], batch_size=32)
+        torch.distributed.destroy_process_group()
     """
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(

@@ -167,6 +167,7 @@ np.testing.assert_array_equal(one, other)
 # Processes draw numbers of their own.
 masked = random_masking()(x, saliency=[None], mask_fraction=0.5)
 check_apart(*of_both(masked))
+torch.distributed.destroy_process_group()  # or its threads end Python
 """,
 }
 
