@@ -5,6 +5,7 @@
 `SaliencyGuidedModel(one_backward=True)` runs in turn with plain and guided
 `fit`. What it does to the maps: `examples/studies/one_backward.py`.
 
+Beside them run the passes that a quarter of each batch cannot do without.
 With `--bound` it runs beside a guided step that ranks at random: what a
 saliency would cost that costs nothing, such as one kept from an earlier epoch.
 """
@@ -14,7 +15,10 @@ import functools
 import os
 
 import numpy as np
+import passes
 import step_cost_by_network
+
+from keras_sgt import masking
 
 NETWORKS = (
     *("MNIST CNN, 64", "MNIST CNN, 256", "ResNet-18, 32"),
@@ -39,6 +43,15 @@ def trainings(workload, args):
     return {"plain": None, "one backward": ONE, "at random": at_random}
 
 
+def parts(workload):
+    """The passes that a quarter of each batch cannot do without."""
+    if workload.masking is masking.TokenMasking:
+        return {}  # nothing has a gradient at words themselves
+    x, y = workload.data(1)
+    model = workload.trainer(None)
+    return passes.of_one_backward(model, x, y, workload.batch_size // 4)
+
+
 def rows(name, args):
     workload = step_cost_by_network.WORKLOADS[name]
     x, y = workload.data(1)
@@ -58,6 +71,13 @@ def rows(name, args):
         kind: functools.partial(fit, trainer, x, y)
         for kind, trainer in trainers.items()
     }
+    if not args.bound:
+        functions |= {
+            f"pass: {part}": functools.partial(
+                step_cost_by_network.often, function, steps
+            )
+            for part, function in parts(workload).items()
+        }
     yield from step_cost_by_network.beside_plain(
         name, functions, args.rounds, steps
     )

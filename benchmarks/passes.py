@@ -38,33 +38,65 @@ def compiled(function, model=None):
     return function
 
 
-def parameter_gradients(model, x, y):
+def parameter_gradients(model, x, y, inputs_too=False):
     """The gradients of the loss with respect to the weights."""
     match keras.backend.backend():
         case "tensorflow":
             import tensorflow as tf
 
             with tf.GradientTape() as tape:
+                tape.watch(x)
                 loss = LOSS(y, model(x, training=True))
-            return tape.gradient(loss, model.trainable_variables)
+            weights = list(model.trainable_variables)
+            return tape.gradient(loss, weights + [x] * inputs_too)
         case "jax":
             import jax
 
-            def loss(values):
+            def loss(values, x):
                 scope = keras.StatelessScope(
                     zip(model.trainable_variables, values)
                 )
                 with scope:
                     return LOSS(y, model(x, training=True))
 
-            return jax.grad(loss)([v.value for v in model.trainable_variables])
+            values = [v.value for v in model.trainable_variables]
+            return jax.grad(loss, (0, 1) if inputs_too else 0)(values, x)
         case "torch":
             import torch
 
+            x = x.detach().requires_grad_(inputs_too)
             loss = LOSS(y, model(x, training=True))
-            return torch.autograd.grad(
-                loss, [v.value for v in model.trainable_variables]
-            )
+            weights = [v.value for v in model.trainable_variables]
+            return torch.autograd.grad(loss, weights + [x] * inputs_too)
+
+
+def of_one_backward(model, x, y, share):
+    """As `of`, what a step with `one_backward` and a share cannot do without.
+
+    Args:
+        share: int, how many samples the masked batch has.
+    """
+    x, y = ops.convert_to_tensor(x), ops.convert_to_tensor(y)
+
+    def weights(x, y):
+        return parameter_gradients(model, x, y)
+
+    def both(x, y):
+        return parameter_gradients(model, x, y, inputs_too=True)
+
+    programs = {
+        "weights": (compiled(weights, model), (x, y)),
+        "weights and inputs": (compiled(both, model), (x, y)),
+        "weights, share": (compiled(weights, model), (x[:share], y[:share])),
+    }
+    return _without_arguments(programs)
+
+
+def _without_arguments(programs):
+    return {
+        name: lambda program=program, args=args: program(*args)
+        for name, (program, args) in programs.items()
+    }
 
 
 def of(model, masking, x, y):
@@ -97,7 +129,4 @@ def of(model, masking, x, y):
         "masking": (compiled(mask, masking), (x, salient(x))),
         "divergence": (compiled(kl), (logits, ops.flip(logits, axis=0))),
     }
-    return {
-        name: lambda program=program, args=args: program(*args)
-        for name, (program, args) in programs.items()
-    }
+    return _without_arguments(programs)

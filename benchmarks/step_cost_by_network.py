@@ -116,7 +116,7 @@ def measured(name, workload, args):
         for kind, trainer in trainers.items()
     }
     for part, function in parts.items():
-        functions[f"pass: {part}"] = functools.partial(_often, function, steps)
+        functions[f"pass: {part}"] = functools.partial(often, function, steps)
     times = common.interleaved(functions, args.rounds)
     for time_ in times.values():
         time_ |= {key: round(v / steps, 3) for key, v in time_.items()}
@@ -148,7 +148,7 @@ def fit(trainer, x, y, batch_size):
     return watch.seconds
 
 
-def _often(function, times):
+def often(function, times):
     for _ in range(times):
         function()
 

@@ -22,6 +22,10 @@ RESULTS = ROOT / "benchmarks" / "results"
 TOLERATED = 1.05  # times the limit
 CHEAP = 1.35  # times plain training
 FEW = 0.05  # of a guided step
+ONE_BACKWARD = {  # in plain steps, what each was meant to take at most
+    "one backward": 2.1,
+    "one backward, batch_fraction=1/4": 1.3,
+}
 SHARES = {
     "guided, batch_fraction=1/2": "1/2 of each batch",
     "guided, batch_fraction=1/4": "1/4 of each batch",
@@ -428,47 +432,60 @@ def low_precision():
 
 
 def at_scale():
-    lines = []
-    for result in results("evaluation_at_scale-*.json"):
-        ours = [r for r in result["rows"] if r["by"].startswith("keras_sgt")]
-        others = [r for r in result["rows"] if r not in ours]
-        lines += [
-            [
-                row["by"],
-                f"{row['seconds']:.1f} s",
-                *(f"{_seconds(row, [part]):.1f} s" for part in _PARTS),
-                f"{row['peak_mib']} MiB",
-                *(_times_as_fast(row, other) for other in others),
-            ]
-            for row in result["rows"]
-        ]
-    if not lines:
+    found = results("evaluation_at_scale-*.json")
+    if not found:
         return ""
+    ours, others = sides(found[0])
     methods = ", ".join(ours[0]["methods"])
     shared = len(others[-1]["methods"])
     return "\n\n".join(
         [
             "## Maps and measures of many images",
-            f"{result['images']:,} images of MNIST's size, six methods "
+            f"Images of MNIST's size, {len(ours[0]['methods'])} methods "
             f"({methods}) and two measures (deletion, Gini) of each, beside a "
             "loop over Captum and Quantus for the same network in PyTorch's "
             f"own layers, and beside the {shared} of the methods that Xplique "
             "has, for the same network in Keras; where they mean the same, the "
             "values are the same. Seconds of the processor, a process and one "
-            "thread each, one run while other programs ran "
+            "thread each, one run "
             "([benchmarks/evaluation_at_scale.py]"
             "(../benchmarks/evaluation_at_scale.py)). *As fast as*: by the "
-            "methods that both have.",
-            table(
-                [
-                    *("", "all", "maps", "measures", "peak memory"),
-                    *(f"as fast as {o['by'].split(',')[0]}" for o in others),
-                ],
-                lines,
+            "methods that both have. Occlusion is 17 predictions: where "
+            "`predict` of the Keras network takes longer than the forward "
+            "pass of PyTorch's own layers, so does occlusion.",
+            *(
+                part
+                for result in sorted(found, key=lambda r: r["images"])
+                for part in of_many(result)
             ),
-            by_method(ours, others),
         ]
     )
+
+
+def sides(result):
+    """The rows of keras_sgt, and those of others."""
+    ours = [r for r in result["rows"] if r["by"].startswith("keras_sgt")]
+    return ours, [r for r in result["rows"] if r not in ours]
+
+
+def of_many(result):
+    _, others = sides(result)
+    lines = [
+        [
+            row["by"],
+            f"{row['seconds']:.1f} s",
+            *(f"{_seconds(row, [part]):.1f} s" for part in _PARTS),
+            f"{row['peak_mib']} MiB",
+            *(_times_as_fast(row, other) for other in others),
+        ]
+        for row in result["rows"]
+    ]
+    columns = [
+        *(f"{result['images']:,} images", "all", "maps", "measures"),
+        "peak memory",
+        *(f"as fast as {o['by'].split(',')[0]}" for o in others),
+    ]
+    return table(columns, lines), by_method(result)
 
 
 _PARTS = ("maps_s", "measures_s")
@@ -488,24 +505,25 @@ def _times_as_fast(row, other):
     return f"{times:.2f} ×"
 
 
-def by_method(ours, others):
-    """Seconds for maps, by method."""
-    rows = [*ours, *others]
-    return table(
-        ["maps", *(row["by"] for row in rows)],
+def by_method(result):
+    """Seconds for maps, by method, and for a prediction."""
+    rows = [row for side in sides(result) for row in side]
+    lines = [
         [
-            [
-                name,
-                *(
-                    f"{row['methods'][name]['maps_s']:.2f} s"
-                    if name in row["methods"]
-                    else ""
-                    for row in rows
-                ),
-            ]
-            for name in ours[0]["methods"]
-        ],
-    )
+            name,
+            *(
+                f"{row['methods'][name]['maps_s']:.2f} s"
+                if name in row["methods"]
+                else ""
+                for row in rows
+            ),
+        ]
+        for name in rows[0]["methods"]
+    ]
+    predictions = (f"{row['prediction_s']:.2f} s" for row in rows)
+    lines.append(["one prediction", *predictions])
+    head = [f"maps of {result['images']:,}", *(row["by"] for row in rows)]
+    return table(head, lines)
 
 
 def pages():
@@ -556,12 +574,20 @@ def busy():
 
 
 def one_backward():
-    lines = []
+    lines, dear = [], {training: [] for training in ONE_BACKWARD}
     for result in results("one_backward-*.json"):
         for network, (plain, *rest) in of_networks(result):
             of = {row["training"]: row for row in rest}
-            guided, one, quarter, one_quarter = of.values()
+            guided, one, quarter, one_quarter = (
+                of[training] for training in _BACKWARDS
+            )
             saved = 1 - one["median_ms"] / guided["median_ms"]
+            for training, most in ONE_BACKWARD.items():
+                if of[training]["times_plain"] > most:
+                    dear[training].append(
+                        f"{network} on {title(result)} "
+                        f"({of[training]['times_plain']:.2f})"
+                    )
             lines.append(
                 [
                     f"{title(result)}, {network}",
@@ -569,6 +595,7 @@ def one_backward():
                     *(times(row) for row in (guided, one)),
                     f"{saved:.0%}",
                     *(times(row) for row in (quarter, one_quarter)),
+                    limit_of_quarter(plain, of),
                 ]
             )
     if not lines:
@@ -584,7 +611,20 @@ def one_backward():
             "of rounds taken in turn ([benchmarks/one_backward.py]"
             "(../benchmarks/one_backward.py)). Recurrent networks take clean "
             "and masked samples in one pass without it, and in two with it, "
-            "which may be slower.",
+            "which may be slower. *Its limit*: the plain step, what the "
+            "gradient at the inputs takes beside that of the weights, and "
+            "forward and backward for a quarter of the batch, each measured by "
+            "itself.",
+            "\n".join(
+                f"- {training.capitalize()}: at most {most:.2f} × plain"
+                + (
+                    f", but for {len(dear[training])} of {len(lines)}: "
+                    f"{', '.join(dear[training])}."
+                    if dear[training]
+                    else f" in all {len(lines)} cases."
+                )
+                for training, most in ONE_BACKWARD.items()
+            ),
             table(
                 [
                     "",
@@ -594,6 +634,7 @@ def one_backward():
                     "saved",
                     "guided, 1/4 of each batch",
                     "one backward, 1/4",
+                    "its limit",
                 ],
                 lines,
             ),
@@ -601,6 +642,23 @@ def one_backward():
             effects(),
         ]
     )
+
+
+_BACKWARDS = (
+    *("guided", "one backward"),
+    *("guided, batch_fraction=1/4", "one backward, batch_fraction=1/4"),
+)
+
+
+def limit_of_quarter(plain, of):
+    """What a quarter of each batch cannot do without, in plain steps."""
+    if "pass: weights" not in of:
+        return ""
+    weights, both, share = (
+        of[f"pass: {part}"]["median_ms"]
+        for part in ("weights", "weights and inputs", "weights, share")
+    )
+    return f"{1 + (both - weights + share) / plain['median_ms']:.2f}"
 
 
 def free_saliency():
@@ -819,6 +877,31 @@ def selection():
     )
 
 
+def small_networks():
+    found = results("masking_parts-*.json")
+    lines = [
+        [f"{title(result)}: {part}", f"{row['median_ms']:.2f} ms"]
+        for result in found
+        for part, row in result["rows"].items()
+    ]
+    if not lines:
+        return ""
+    return "\n\n".join(
+        [
+            "## Masking for small networks",
+            "A batch of the TCN, 50 samples of 2,500 features, half of them "
+            "masked: what masking consists of, and what else there is "
+            "([benchmarks/masking_parts.py](../benchmarks/masking_parts.py)). "
+            "A selection that stops as soon as all rows have their k needs as "
+            "many passes: of 50 rows one is sure to need the last bits. "
+            "Counters that are not partitionable are quicker, and tie a "
+            "training on several devices to one; Keras draws what JAX draws "
+            "by itself. So both stay as they are.",
+            table(["", "median"], lines),
+        ]
+    )
+
+
 def page():
     found = results("step_cost_by_network*.json")
     machine = found[0]["machine"]
@@ -848,7 +931,7 @@ def page():
             f"--rounds {result['rounds']} --seconds {result['seconds']}{keep}`"
         )
     parts += [guidances(), fewer_steps(), direct(found), one_backward()]
-    parts += [compiled()]
+    parts += [small_networks(), compiled()]
     parts += [accelerator(), memory(), steady(), sizes(), at_scale(), pages()]
     parts += [busy(), low_precision(), selection()]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -91,6 +91,18 @@ GUIDANCES = {
         )
         for epsilon in (0.1, 0.2, 0.3, 0.5)
     },
+    "words moved by score": {
+        f"ε={epsilon}": functools.partial(
+            guidance.AdversarialConsistency,
+            epsilon,
+            norm="l2",
+            direction="score",
+        )
+        for epsilon in (0.1, 0.2, 0.3)
+    },
+    "removed words": {
+        f"q={top}": functools.partial(removing_words, top) for top in (0.1, 0.2)
+    },
     "moved and removed words": {
         f"ε={epsilon}": lambda epsilon=epsilon: [
             guidance.AdversarialConsistency(
@@ -115,7 +127,13 @@ OF_SERIES = [
     "masked, then moved",
 ]
 OF_TABLES = ["masked", "masked, magnitude", "adversarial", "comprehensive"]
-OF_TEXTS = ["masked words", "moved words", "moved and removed words"]
+OF_TEXTS = [
+    "masked words",
+    "moved words",
+    "words moved by score",
+    "removed words",
+    "moved and removed words",
+]
 
 
 class Task:

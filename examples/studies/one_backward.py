@@ -29,6 +29,8 @@ WEIGHTS = (0.3, 1.0, 3.0)
 class Study(study.Study):
     """A task whose guidances tell by their names how they are trained."""
 
+    has_controls = False  # the one is compared with the other
+
     def guided(self, model, name, terms):
         one = "one backward" in name
         return keras_sgt.SaliencyGuidedModel(
