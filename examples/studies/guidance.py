@@ -146,6 +146,8 @@ def accuracy(model, split):
 
 def selected(study, name, table):
     """The setting of a guidance that validation data prefer."""
+    if len(GUIDANCES[name]) == 1:
+        return next(iter(GUIDANCES[name]))
     outcomes = {}
     for setting in [None, *GUIDANCES[name]]:
         terms = None if setting is None else GUIDANCES[name][setting]()
