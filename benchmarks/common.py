@@ -57,6 +57,31 @@ def interleaved(functions, rounds, warm=True):
     }
 
 
+class _Stopwatch(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds = time.perf_counter() - self.start
+
+
+def fit_seconds(model, x, y, batch_size):
+    """Trains one epoch, and returns its seconds.
+
+    Without the end of `fit`, where TensorFlow waits for the threads that fed
+    it, which end at ticks of more than a second.
+    """
+    watch = _Stopwatch()
+    model.fit(
+        *(x, y),
+        batch_size=batch_size,
+        shuffle=False,
+        verbose=0,
+        callbacks=[watch],
+    )
+    return watch.seconds
+
+
 def peak_mib(function):
     """The most memory a function needs above what the process holds (Linux).
 

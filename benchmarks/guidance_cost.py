@@ -8,10 +8,10 @@ cost.
 """
 
 import argparse
+import functools
 import os
 import pathlib
 import sys
-import time
 
 import common
 import keras
@@ -42,19 +42,6 @@ GUIDANCES = {
 }
 
 
-class Clock(keras.callbacks.Callback):
-    """The seconds of a training, without what clearing up behind it takes.
-
-    TensorFlow's data pipelines end at ticks of a second and more.
-    """
-
-    def on_train_begin(self, logs=None):
-        self.began = time.perf_counter()
-
-    def on_train_end(self, logs=None):
-        self.seconds = time.perf_counter() - self.began
-
-
 def trainer(terms=None, **options):
     model = networks.mnist_cnn()
     if terms is not None:
@@ -81,20 +68,13 @@ def main():
             make(), step_fraction=1 / 8
         )
 
-    def fit(model):
-        clock = Clock()
-        model.fit(
-            *(x, y),
-            batch_size=args.batch_size,
-            shuffle=False,
-            verbose=0,
-            callbacks=[clock],
+    functions = {
+        name: functools.partial(
+            common.fit_seconds, model, x, y, args.batch_size
         )
-        return clock.seconds
-
-    times = common.interleaved(
-        {name: lambda m=m: fit(m) for name, m in trainers.items()}, args.rounds
-    )
+        for name, model in trainers.items()
+    }
+    times = common.interleaved(functions, args.rounds)
     plain = times["plain"]["median_ms"]
     rows = [
         {

@@ -9,6 +9,7 @@ in every step, page by page.
 """
 
 import argparse
+import functools
 import os
 import pathlib
 import sys
@@ -63,12 +64,13 @@ def main():
         "guided, batch_fraction=1/4": trainer(True, batch_fraction=0.25),
     }
 
-    def fit(model):
-        model.fit(x, y, batch_size=args.batch_size, shuffle=False, verbose=0)
-
-    times = common.interleaved(
-        {name: lambda m=m: fit(m) for name, m in trainers.items()}, args.rounds
-    )
+    functions = {
+        name: functools.partial(
+            common.fit_seconds, model, x, y, args.batch_size
+        )
+        for name, model in trainers.items()
+    }
+    times = common.interleaved(functions, args.rounds)
     rows = []
     for name, time in times.items():
         row = {

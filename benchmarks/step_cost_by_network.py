@@ -123,29 +123,11 @@ def measured(name, workload, args):
     return times, first, steps
 
 
-QUIET = {"shuffle": False, "verbose": 0}
-
-
-class Stopwatch(keras.callbacks.Callback):
-    """The seconds of an epoch.
-
-    Without the end of `fit`, where TensorFlow at times waits for what fed it.
-    """
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.start = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seconds = time.perf_counter() - self.start
-
-
 def fit(trainer, x, y, batch_size):
     """Trains one epoch; its seconds, of a `keras.Model`."""
     if not isinstance(trainer, keras.Model):
         return trainer.fit(x, y, batch_size=batch_size)
-    watch = Stopwatch()
-    trainer.fit(x, y, batch_size=batch_size, callbacks=[watch], **QUIET)
-    return watch.seconds
+    return common.fit_seconds(trainer, x, y, batch_size)
 
 
 def often(function, times):

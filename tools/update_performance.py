@@ -447,7 +447,7 @@ def at_scale():
             f"own layers, and beside the {shared} of the methods that Xplique "
             "has, for the same network in Keras; where they mean the same, the "
             "values are the same. Seconds of the processor, a process and one "
-            "thread each, one run "
+            "thread each, compilation with them, one run "
             "([benchmarks/evaluation_at_scale.py]"
             "(../benchmarks/evaluation_at_scale.py)). *As fast as*: by the "
             "methods that both have. Occlusion is 17 predictions: where "
@@ -894,9 +894,9 @@ def small_networks():
             "([benchmarks/masking_parts.py](../benchmarks/masking_parts.py)). "
             "A selection that stops as soon as all rows have their k needs as "
             "many passes: of 50 rows one is sure to need the last bits. "
-            "Counters that are not partitionable are quicker, and tie a "
-            "training on several devices to one; Keras draws what JAX draws "
-            "by itself. So both stay as they are.",
+            "Counters that are not partitionable are quicker, but of several "
+            "devices each then draws all the numbers, and JAX's default, which "
+            "Keras draws by, is the other. So both stay as they are.",
             table(["", "median"], lines),
         ]
     )
