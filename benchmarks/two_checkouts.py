@@ -9,6 +9,7 @@ and the choice of the lowest half of each row are timed in the same way.
 """
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -44,9 +45,7 @@ def epochs():
         model.compile("adam", loss)
         x = rng.random((STEPS * batch_size, *shape), dtype="float32")
         y = rng.integers(0, 2, len(x)).astype("int32")
-        return lambda: model.fit(
-            x, y, batch_size=batch_size, shuffle=False, verbose=0
-        )
+        return functools.partial(common.fit_seconds, model, x, y, batch_size)
 
     def choice(shape):
         values = ops.convert_to_tensor(rng.normal(size=shape), "float32")
