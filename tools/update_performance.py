@@ -743,9 +743,11 @@ def effects():
             # Better in the wrong direction.
             if guidance_results.is_better(differences[-1], not more):
                 worse.setdefault(task, []).append(heading)
+            seeds = len(today[0])
+            which = task if seeds == 5 else f"{task}, {seeds} seeds"
             found.append(
                 [
-                    f"{task}, {heading} {'↑' if more else '↓'}",
+                    f"{which}, {heading} {'↑' if more else '↓'}",
                     *(f"{statistics.mean(v.values()):.3f}" for v in today),
                     *map(guidance_results.cell, differences),
                 ]
@@ -758,7 +760,8 @@ def effects():
             f"{rows[0]['machine']}): the default step at λ = 1 and at the λ "
             "that validation data prefer, and the difference to it with "
             "`one_backward=True`, at λ = 1 and at its own best; ± is one "
-            "standard error of five seeds. " + _kept(tasks, worse),
+            "standard error of five seeds, where no other number is said. "
+            + _kept(tasks, worse),
             table(
                 [
                     "",
