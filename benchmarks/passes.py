@@ -39,13 +39,14 @@ def compiled(function, model=None):
 
 
 def parameter_gradients(model, x, y, inputs_too=False):
-    """The gradients of the loss with respect to the weights."""
+    """Those of the loss with respect to the weights, and to the inputs too."""
     match keras.backend.backend():
         case "tensorflow":
             import tensorflow as tf
 
             with tf.GradientTape() as tape:
-                tape.watch(x)
+                if inputs_too:
+                    tape.watch(x)
                 loss = LOSS(y, model(x, training=True))
             weights = list(model.trainable_variables)
             return tape.gradient(loss, weights + [x] * inputs_too)

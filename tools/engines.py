@@ -264,7 +264,8 @@ def on_torch(only, engine, rank, meeting):
     )
     jit_compile = "jit_compile" in engine  # for Keras by itself: no
     found = trained(only, 1, rank, 2, keras_sgt.distribute, jit_compile)
-    torch.distributed.destroy_process_group()  # or its threads end Python
+    # Otherwise threads of gloo may abort Python as it ends.
+    torch.distributed.destroy_process_group()
     return found
 
 

@@ -155,9 +155,7 @@ def verdict(found):
                 masking.append(f"{which} ({share(rows, 'masking'):.1%})")
     total = sum(len(networks(result)) for result in found)
     kept_or_not = (
-        f"- {text}, but for {len(names)} of {total}: {', '.join(names)}."
-        if names
-        else f"- {text}: in all {total} cases."
+        but_for(text, names, total)
         for text, names in (
             (f"Guided at most {TOLERATED} times its limit", over),
             *(
@@ -168,6 +166,13 @@ def verdict(found):
         )
     )
     return "\n".join([recipe(found), *kept_or_not])
+
+
+def but_for(text, names, total):
+    """A line of what is kept, and where it is not."""
+    if not names:
+        return f"- {text}: in all {total} cases."
+    return f"- {text}, but for {len(names)} of {total}: {', '.join(names)}."
 
 
 def recipe(found):
@@ -469,6 +474,7 @@ def sides(result):
 
 
 def of_many(result):
+    """The tables of a run: all sides, and their methods."""
     _, others = sides(result)
     lines = [
         [
@@ -616,12 +622,9 @@ def one_backward():
             "forward and backward for a quarter of the batch, each measured by "
             "itself.",
             "\n".join(
-                f"- {training.capitalize()}: at most {most:.2f} × plain"
-                + (
-                    f", but for {len(dear[training])} of {len(lines)}: "
-                    f"{', '.join(dear[training])}."
-                    if dear[training]
-                    else f" in all {len(lines)} cases."
+                but_for(
+                    f"{training.capitalize()} at most {most} × plain",
+                    *(dear[training], len(lines)),
                 )
                 for training, most in ONE_BACKWARD.items()
             ),
@@ -743,11 +746,9 @@ def effects():
             # Better in the wrong direction.
             if guidance_results.is_better(differences[-1], not more):
                 worse.setdefault(task, []).append(heading)
-            seeds = len(today[0])
-            which = task if seeds == 5 else f"{task}, {seeds} seeds"
             found.append(
                 [
-                    f"{which}, {heading} {'↑' if more else '↓'}",
+                    f"{task}, {heading} {'↑' if more else '↓'}",
                     *(f"{statistics.mean(v.values()):.3f}" for v in today),
                     *map(guidance_results.cell, differences),
                 ]
@@ -760,8 +761,7 @@ def effects():
             f"{rows[0]['machine']}): the default step at λ = 1 and at the λ "
             "that validation data prefer, and the difference to it with "
             "`one_backward=True`, at λ = 1 and at its own best; ± is one "
-            "standard error of five seeds, where no other number is said. "
-            + _kept(tasks, worse),
+            "standard error of five seeds. " + _kept(tasks, worse),
             table(
                 [
                     "",

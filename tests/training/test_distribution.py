@@ -167,7 +167,8 @@ np.testing.assert_array_equal(one, other)
 # Processes draw numbers of their own.
 masked = random_masking()(x, saliency=[None], mask_fraction=0.5)
 check_apart(*of_both(masked))
-torch.distributed.destroy_process_group()  # or its threads end Python
+# Otherwise threads of gloo may abort Python as it ends.
+torch.distributed.destroy_process_group()
 """,
 }
 

@@ -263,6 +263,19 @@ class Linear:
         gradient += kl_weight * perturbed.T @ (q - some) / len(q)
         return entropy + kl_weight * divergence, divergence, gradient
 
+    def check_step(self, guided, model, perturbed, share=1, kl_weight=1.0):
+        """Trains one step of SGD at rate 1, which has to be that of NumPy.
+
+        Returns:
+            The logs, and the divergence that they should tell.
+        """
+        loss, divergence, gradient = self.step(perturbed, share, kl_weight)
+        logs = guided.train_on_batch(self.x, self.y, return_dict=True)
+        np.testing.assert_allclose(logs["loss"], loss, rtol=1e-5)
+        step = self.kernel - model.get_weights()[0]
+        np.testing.assert_allclose(step, gradient, rtol=1e-4, atol=1e-6)
+        return logs, divergence
+
 
 @pytest.mark.parametrize("share", [1, 4])
 def test_a_step_of_a_linear_model(share):
@@ -279,12 +292,10 @@ def test_a_step_of_a_linear_model(share):
     masked = linear.x.copy()
     np.put_along_axis(masked, lowest, 0.0, axis=1)
     np.testing.assert_allclose(guided.mask_on_batch(linear.x, linear.y), masked)
-    loss, divergence, gradient = linear.step(masked[::share], share, 0.7)
-    logs = guided.train_on_batch(linear.x, linear.y, return_dict=True)
-    np.testing.assert_allclose(logs["loss"], loss, rtol=1e-5)
+    logs, divergence = linear.check_step(
+        *(guided, model, masked[::share], share, 0.7)
+    )
     np.testing.assert_allclose(logs["divergence"], divergence, rtol=1e-5)
-    step = linear.kernel - model.get_weights()[0]
-    np.testing.assert_allclose(step, gradient, rtol=1e-4, atol=1e-6)
     assert divergence > 0.01
 
 
@@ -293,11 +304,7 @@ def test_an_adversarial_step_of_a_linear_model():
     guidance = AdversarialConsistency(0.3, scale=1.0, bounds=None)
     guided, model = linear.guide(rate=1.0, guidance=guidance)
     moved = linear.x + 0.3 * np.sign(linear.loss_gradient())
-    loss, _, gradient = linear.step(moved)
-    logs = guided.train_on_batch(linear.x, linear.y, return_dict=True)
-    np.testing.assert_allclose(logs["loss"], loss, rtol=1e-5)
-    step = linear.kernel - model.get_weights()[0]
-    np.testing.assert_allclose(step, gradient, rtol=1e-4, atol=1e-6)
+    linear.check_step(guided, model, moved)
 
 
 @contextlib.contextmanager
@@ -403,11 +410,7 @@ def test_a_gradient_elsewhere_is_not_the_clean_pass():
         rate=1.0, masking=Elsewhere(replacement="constant")
     )
     masked = guided.mask_on_batch(linear.x, linear.y)
-    loss, _, gradient = linear.step(masked)
-    logs = guided.train_on_batch(linear.x, linear.y, return_dict=True)
-    np.testing.assert_allclose(logs["loss"], loss, rtol=1e-5)
-    step = linear.kernel - model.get_weights()[0]
-    np.testing.assert_allclose(step, gradient, rtol=1e-4, atol=1e-6)
+    linear.check_step(guided, model, masked)
 
 
 def test_at_random_f_of_x_is_constant_too():
@@ -416,11 +419,7 @@ def test_at_random_f_of_x_is_constant_too():
     guidance = MaskedConsistency(seed=1).control()
     guided, model = linear.guide(rate=1.0, guidance=guidance)
     masked = guided.mask_on_batch(linear.x, linear.y)
-    loss, _, gradient = linear.step(masked)
-    logs = guided.train_on_batch(linear.x, linear.y, return_dict=True)
-    np.testing.assert_allclose(logs["loss"], loss, rtol=1e-5)
-    step = linear.kernel - model.get_weights()[0]
-    np.testing.assert_allclose(step, gradient, rtol=1e-4, atol=1e-6)
+    linear.check_step(guided, model, masked)
 
 
 def test_it_is_saved(tmp_path):
