@@ -6,10 +6,12 @@ measures' kinds are in `tools/guidance_results.py`.
 
 import functools
 
+import images
 import keras
 import language
 import networks
 import numpy as np
+import runner
 import tabular
 import time_series
 
@@ -157,7 +159,7 @@ class Task:
 
     def preference(self, model, split):
         """What a setting is chosen by, the more the better."""
-        maps = attribution.Gradient(model)(split.x, split.y)
+        maps = methods(model)["gradient"](split.x, split.y)
         if split.truth is not None:
             return self._relevance(maps, split)
         fill = {"fill": "mean", "seed": 0}
@@ -181,17 +183,8 @@ class Task:
 
         `spread` is the deviation of the training inputs.
         """
-        methods = {
-            "gradient": attribution.Gradient(model),
-            "integrated gradients": attribution.IntegratedGradients(
-                model, n_steps=20
-            ),
-            "SmoothGrad": attribution.SmoothGrad(
-                model, nt_samples=10, nt_type="smoothgrad_sq", seed=0
-            ),
-        }
         rows = {}
-        for name, method in methods.items():
+        for name, method in methods(model).items():
             maps = method(test.x, test.y)
             rows[name] = {"relevance": self._relevance(maps, test)}
             for fill in ("mean", "sample"):
@@ -206,6 +199,24 @@ class Task:
             from_logits=True,
         ).value
         return rows
+
+
+@functools.cache  # compiled once for each network, whatever its weights
+def methods(model):
+    return {
+        "gradient": attribution.Gradient(model),
+        "integrated gradients": attribution.IntegratedGradients(
+            model, n_steps=20
+        ),
+        "SmoothGrad": attribution.SmoothGrad(
+            model, nt_samples=10, nt_type="smoothgrad_sq", seed=0
+        ),
+    }
+
+
+@functools.cache
+def methods_of_texts(model):
+    return language.methods(model)
 
 
 def _under_noise(method, test, maps, spread):
@@ -251,14 +262,14 @@ class TextTask:
         return splits, build
 
     def preference(self, model, split):
-        maps = attribution.Gradient(model)(split.x)
+        maps = methods_of_texts(model)["gradient"](split.x)
         found = language.of_words(model, split, maps)
         return found["comprehensiveness"] - found["sufficiency"]
 
     def measured(self, model, test, spread):
         return {
             name: language.of_words(model, test, method(test.x))
-            for name, method in language.methods(model).items()
+            for name, method in methods_of_texts(model).items()
         }
 
 
@@ -295,6 +306,17 @@ def _split(x, y, truth, train, valid):
     return [datasets.Split(*part) for part in parts]
 
 
+def pets(size):
+    """Photographs of three breeds, with masks of the animals."""
+    train, valid, test = images.splits("pets", None, size)
+    order = np.random.default_rng(0).permutation(len(test))  # it is sorted
+    return train, valid, runner.part(test, order)
+
+
+def _pets_network(size):
+    return images.NETWORKS["small_resnet18"]((size, size, 3), 3)
+
+
 def digits_network():
     return keras.Sequential(
         [
@@ -329,6 +351,13 @@ TASKS = {
     "MNIST": _mnist_alone(59_000),  # and 1,000 to validate
     "Fashion-MNIST beside a null block": Task(
         functools.partial(mnist, "fashion_mnist"), _image_network, OF_IMAGES, 4
+    ),
+    "pets": Task(
+        functools.partial(pets, 64),
+        functools.partial(_pets_network, 64),
+        ["masked", "adversarial"],
+        20,
+        batch_size=16,
     ),
     # The census beside a shuffled copy of each column, which tells nothing.
     "Adult beside shuffled copies": Task(
