@@ -197,7 +197,8 @@ def layouts():
 
     cells = benchmark.Cells(rows)
     kinds = [k for k in LAYOUT_KINDS if k in cells.kinds]
-    networks = dict.fromkeys(row["network"] for row in rows)
+    known = {row["network"] for row in rows}
+    networks = [name for name in benchmark.NETWORKS if name in known]
     names = list(dict.fromkeys(row["task"].split(" ")[0] for row in rows))
     plot, axes = plt.subplots(
         *(len(networks), 1),
@@ -224,7 +225,12 @@ def layouts():
         )
         axis.set_ylabel("AUP, more than traditional\n± 2 standard errors")
         axis.set_title(benchmark.NETWORKS[network])
-    axes.flat[0].legend(frameon=False, fontsize=8)
+    plot.legend(
+        *axes.flat[0].get_legend_handles_labels(),
+        loc="outside upper center",
+        ncols=len(kinds),
+        frameon=False,
+    )
     plot.savefig(FOLDER / "found-series.png", dpi=90)
     plt.close(plot)
 

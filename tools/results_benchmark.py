@@ -12,6 +12,7 @@ from runs import (
 )
 
 FILES = "benchmark-*.csv"
+TWICE = "softmax_twice-*.csv"  # in the network and in the loss
 MEASURES = {"diff_aup": "AUP", "diff_aur": "AUR"}
 FREE = {"diff_aup": "diff_iid_aup", "diff_aur": "diff_iid_aur"}
 CONTROLS = {  # of each training
@@ -20,7 +21,9 @@ CONTROLS = {  # of each training
     "adversarial": "adversarial control",
     "masked, then moved": "masked, then moved, control",
 }
-READABLE, TOLERANCE = 0.9, 0.005
+TRAININGS = {"traditional", *CONTROLS, *CONTROLS.values()}
+NAMED = {"layouts": 10, "processes": 7}  # how many, by a data set's two words
+READABLE, GOOD_ENOUGH, TOLERANCE = 0.9, 0.99, 0.005
 
 HEAD = """## Time series by the benchmark's protocol
 
@@ -35,6 +38,17 @@ down before it was run, at the head of \
 `examples/studies/time_series_benchmark.py`. {circumstances}.
 
 Made by"""
+
+WHY = """Of what the protocol changes, early stopping, all the layouts, a \
+Random that all methods share, and, for the LSTM, a second softmax (the \
+benchmark's networks end in one, and its loss takes another: \
+`--softmax-twice`), nothing closes the gap. The paper's LSTM marks the box \
+less than Random does; ours, a little more. Its input-cell attention marks it \
+far better than ours, which gains from longer training where the TCN and the \
+LSTM lose. What else \
+differs is not known. Two things of the protocol are not matched: the cap of \
+epochs (*never stopped*, below, counts the networks that reached it), and that \
+the benchmark picks its networks by the test series."""
 
 
 def named(row):
@@ -94,6 +108,11 @@ class Cells:
         """After which the networks are read."""
         return self._column(network, kind, "best_epoch")
 
+    def never_stopped(self, network, kind):
+        """How many were trained for as long as they might be."""
+        found = self._column(network, kind, "valid_accuracy")
+        return sum(accuracy < GOOD_ENOUGH for accuracy in found)
+
     def _column(self, network, kind, name):
         return [
             float(row[name])
@@ -119,7 +138,12 @@ def section():
             fractions=" and ".join(fractions),
             circumstances=circumstances(rows),
         ),
-        "\n".join(line for n in networks for line in _commands(rows, n)),
+        "\n".join(
+            line
+            for of in (rows, runs(TWICE))
+            for network in networks
+            for line in _commands(of, network)
+        ),
         "### Who gains",
         "Averages over the six methods. A training gains in a row if it is "
         "above traditional training and above its own control by two standard "
@@ -137,6 +161,7 @@ def section():
         "(#time-series-the-papers-table-2); of the TCN they start from "
         "narrower kernels.",
         protocols(cells, networks, runs("paper.csv")),
+        WHY,
         "### Layout by layout",
         "Averages over the six methods, AUP above the benchmark's Random: "
         "what the mean over data sets hides.",
@@ -158,22 +183,40 @@ def _extent(rows, network):
 
 
 def _commands(rows, network):
-    """One for each cap of epochs, with the layouts that it was run for."""
+    """One for each cap of epochs and mask fraction."""
     of = [row for row in rows if row["network"] == network]
-    caps = dict.fromkeys(row["epochs"] for row in of)
-    for cap in caps:
-        capped = [row for row in of if row["epochs"] == cap]
-        seeds = " ".join(sorted({row["seed"] for row in capped}))
-        fractions = sorted({row["mask_fraction"] for row in capped} - {"0"})
+    groups = {}
+    for row in of:
+        # What masks nothing was run along with the first fraction.
+        fraction = (
+            row["mask_fraction"] if float(row["mask_fraction"]) else "0.5"
+        )
+        groups.setdefault((row["epochs"], fraction), []).append(row)
+    for (cap, fraction), group in groups.items():
         text = (
             "- `python examples/studies/time_series.py --protocol benchmark "
-            f'--networks "{network}" --seeds {seeds} '
-            f"--mask-fractions {' '.join(fractions)} --epochs {cap}"
+            f'--networks "{network}" --seeds {" ".join(_of(group, "seed"))} '
+            f"--mask-fractions {fraction} --epochs {cap}"
         )
-        if len(caps) > 1:
-            layouts = dict.fromkeys(r["task"].split(" ")[0] for r in capped)
-            text += f" --layouts {' '.join(layouts)}"
-        yield f"{text} --csv docs/results/{capped[0]['file']}`"
+        if "softmax twice" in group[0]["options"]:
+            text += " --softmax-twice"
+        trainings = _of(group, "training")
+        if len(trainings) < len(TRAININGS):
+            text += f" --trainings {' '.join(map(_quoted, trainings))}"
+        for place, (option, count) in enumerate(NAMED.items()):
+            tasks = [row["task"].split(" ")[place] for row in group]
+            names = list(dict.fromkeys(tasks))
+            if len(names) < count:
+                text += f" --{option} {' '.join(names)}"
+        yield f"{text} --csv docs/results/{group[0]['file']}`"
+
+
+def _of(rows, column):
+    return list(dict.fromkeys(row[column] for row in rows))
+
+
+def _quoted(name):
+    return f'"{name}"' if " " in name else name
 
 
 def gains(cells, networks):
@@ -198,6 +241,8 @@ def compared(cells, networks):
     for network in networks:
         for kind in cells.kinds:
             if kind.partition(", k = ")[0] not in CONTROLS:
+                continue
+            if not cells.accuracies(network, kind):
                 continue
             holds = _accuracy_holds(cells, network, kind)
             for measure, title in MEASURES.items():
@@ -282,11 +327,13 @@ def protocols(cells, networks, paper):
         and float(r["accuracy"]) >= READABLE
     ]
     measures = (*MEASURES, *FREE.values())
+    with_two = Cells(runs(TWICE))
     lines = []
     for network in networks:
         of = [r for r in fixed if r["network"] == network]
         long = {m: _by_task(of, m) for m in measures}
         short = {m: cells.levels(network, m) for m in measures}
+        twice = {m: with_two.levels(network, m) for m in measures}
         every = short["diff_aup"].keys()
         both = every & long["diff_aup"].keys()
         epochs = " or ".join(sorted({r["epochs"] for r in of}))
@@ -294,6 +341,11 @@ def protocols(cells, networks, paper):
             (f"{len(both)} sets, {epochs} epochs", both, long),
             ("the same sets, stopped early", both, short),
             (f"{len(every)} sets, stopped early", every, short),
+            (
+                f"{len(twice['diff_aup'])} sets, stopped early, softmax twice",
+                twice["diff_aup"].keys(),
+                twice,
+            ),
         ]
         for name, tasks, level in named:
             if tasks:
@@ -358,10 +410,18 @@ def accuracies(cells, networks):
                         str(len(found)),
                         f"{statistics.mean(found):.3f}",
                         f"{statistics.median(cells.epochs(network, kind)):g}",
+                        str(cells.never_stopped(network, kind)),
                         str(sum(accuracy < READABLE for accuracy in found)),
                     ]
                 )
-    head = ["", "networks", "test accuracy", "median epoch", "left out"]
+    head = [
+        "",
+        "networks",
+        "test accuracy",
+        "median epoch",
+        "never stopped",
+        "left out",
+    ]
     return table(head, lines)
 
 

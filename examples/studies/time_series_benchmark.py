@@ -223,6 +223,8 @@ class Study:
 
     def _options(self, kind):
         text = f"IG {STEPS_OF_IG}, SmoothGrad {COPIES}"
+        if self.args.softmax_twice:
+            text += ", softmax twice"
         if kind in UNMOVED:
             return text
         return f"{text}, ε {self.args.epsilon}"
@@ -247,8 +249,22 @@ class Study:
         return self._readers[network]
 
     def _build(self, network, test):
-        make = time_series.NETWORKS[network]
-        return functools.partial(make, *test.x.shape[1:], 2)
+        make = functools.partial(
+            time_series.NETWORKS[network], *test.x.shape[1:], 2
+        )
+        if self.args.softmax_twice:
+            return functools.partial(with_softmax, make)
+        return make
+
+
+def with_softmax(build):
+    """A network whose outputs are probabilities, which the loss takes again.
+
+    That is how the benchmark's are trained; maps are then of probabilities.
+    """
+    model = build()
+    outputs = keras.layers.Softmax()(model.outputs[0])
+    return keras.Model(model.inputs, outputs, name=model.name)
 
 
 def arguments(argv):
@@ -280,6 +296,11 @@ def arguments(argv):
         parser.add_argument(
             option, type=kind, default=value, metavar="N", help=text
         )
+    parser.add_argument(
+        "--softmax-twice",
+        action="store_true",
+        help="in the network and in the loss, as the benchmark has it",
+    )
     parser.add_argument(
         "--part",
         type=part,

@@ -83,6 +83,17 @@ def test_training_stops_at_the_first_best_look(study):
     assert model.stop_training
 
 
+def test_a_network_that_ends_in_a_softmax(study):
+    """As the benchmark has it; the same network beneath."""
+    networks, benchmark = map(study, ("networks", "time_series_benchmark"))
+    logits = networks.lstm(4, 3)
+    found = benchmark.with_softmax(lambda: logits)
+    x = np.random.default_rng(0).normal(size=(5, 4, 3)).astype("float32")
+    powers = np.exp(logits.predict(x, verbose=0))
+    expected = powers / powers.sum(1, keepdims=True)
+    np.testing.assert_allclose(found.predict(x, verbose=0), expected, rtol=1e-5)
+
+
 def test_every_data_set_is_in_one_part(study, monkeypatch):
     benchmark = study("time_series_benchmark")
     seen = []
