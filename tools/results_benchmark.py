@@ -134,7 +134,7 @@ def section():
     fractions = sorted({r["mask_fraction"] for r in rows} - {"0"})
     parts = [
         HEAD.format(
-            which=", ".join(_extent(rows, n) for n in networks),
+            which="; ".join(_extent(rows, n) for n in networks),
             fractions=" and ".join(fractions),
             circumstances=circumstances(rows),
         ),
