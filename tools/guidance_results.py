@@ -332,7 +332,7 @@ def page():
         "truth is not known, accuracy differs between seeds by more than "
         "what is asked for. On texts words that move, or are masked, let "
         "fewer words suffice, and comprehensiveness falls with it, at less "
-        "accuracy on sentence pairs; words that are removed cost more "
+        "accuracy on sentence pairs and reviews; words removed cost more "
         "accuracy than is allowed.\n",
         "| task | guidance | setting | better than both | worse than "
         "traditional | accuracy | wins | wins, noise aside |\n"
