@@ -183,7 +183,7 @@ def _extent(rows, network):
 
 
 def _commands(rows, network):
-    """One for each cap of epochs and mask fraction."""
+    """One for each cap of epochs, mask fraction and seed."""
     of = [row for row in rows if row["network"] == network]
     groups = {}
     for row in of:
@@ -191,11 +191,12 @@ def _commands(rows, network):
         fraction = (
             row["mask_fraction"] if float(row["mask_fraction"]) else "0.5"
         )
-        groups.setdefault((row["epochs"], fraction), []).append(row)
-    for (cap, fraction), group in groups.items():
+        key = row["epochs"], fraction, row["seed"]
+        groups.setdefault(key, []).append(row)
+    for (cap, fraction, seed), group in groups.items():
         text = (
             "- `python examples/studies/time_series.py --protocol benchmark "
-            f'--networks "{network}" --seeds {" ".join(_of(group, "seed"))} '
+            f'--networks "{network}" --seeds {seed} '
             f"--mask-fractions {fraction} --epochs {cap}"
         )
         if "softmax twice" in group[0]["options"]:
