@@ -100,7 +100,7 @@ class Cells:
         return {task: statistics.mean(values) for task, values in found.items()}
 
     def accuracies(self, network, kind):
-        """By data set and seed, of those too that are not read."""
+        """Of all networks, those that are not read too."""
         return self._column(network, kind, "accuracy")
 
     def epochs(self, network, kind):
@@ -110,14 +110,14 @@ class Cells:
     def never_stopped(self, network, kind):
         """How many were trained for as long as they might be."""
         found = self._column(network, kind, "valid_accuracy")
-        return sum(accuracy < GOOD_ENOUGH for accuracy in found.values())
+        return sum(accuracy < GOOD_ENOUGH for accuracy in found)
 
     def _column(self, network, kind, name):
-        return {
-            (row["task"], row["seed"]): float(row[name])
+        return [
+            float(row[name])
             for row in self.rows
             if (row["network"], named(row)) == (network, kind)
-        }
+        ]
 
 
 def _mean(row, measure, methods):
@@ -258,7 +258,14 @@ def compared(cells, networks):
 
 def _accuracy_holds(cells, network, kind):
     """Over all networks, read or not, of the data sets and seeds of both."""
-    own, plain = (cells.accuracies(network, k) for k in (kind, "traditional"))
+    own, plain = (
+        {
+            (row["task"], row["seed"]): float(row["accuracy"])
+            for row in cells.rows
+            if (row["network"], named(row)) == (network, k)
+        }
+        for k in (kind, "traditional")
+    )
     both = own.keys() & plain.keys()
     lost = statistics.mean(plain[run] - own[run] for run in both)
     return lost <= TOLERANCE
@@ -401,15 +408,14 @@ def accuracies(cells, networks):
     lines = []
     for network in networks:
         for kind in cells.kinds:
-            found = cells.accuracies(network, kind).values()
-            epochs = cells.epochs(network, kind).values()
+            found = cells.accuracies(network, kind)
             if found:
                 lines.append(
                     [
                         f"{NETWORKS[network]}, {kind}",
                         str(len(found)),
                         f"{statistics.mean(found):.3f}",
-                        f"{statistics.median(epochs):g}",
+                        f"{statistics.median(cells.epochs(network, kind)):g}",
                         str(cells.never_stopped(network, kind)),
                         str(sum(accuracy < READABLE for accuracy in found)),
                     ]
