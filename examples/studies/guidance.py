@@ -47,8 +47,6 @@ from guidance_tasks import GUIDANCES, LAST_HALF, TASKS
 
 import keras_sgt
 
-TOLERANCE = 0.005
-SELECTION_SEED = 1000
 WHICH = (
     *("task", "guidance", "setting", "role", "seed"),
     *("epochs", "train_samples"),
@@ -156,14 +154,14 @@ def selected(study, name, table):
             "guidance": "traditional" if setting is None else name,
             "setting": setting or "",
             "role": "selection",
-            "seed": SELECTION_SEED,
+            "seed": runner.SELECTION_SEED,
             "epochs": study.epochs,
             "train_samples": len(study.train.y),
         }
         known = find(table, which)
         if not known:
             key = which["guidance"], which["setting"], False
-            model, seconds = study.trained(key, terms, SELECTION_SEED)
+            model, seconds = study.trained(key, terms, runner.SELECTION_SEED)
             known = [
                 {
                     **which,
@@ -182,7 +180,7 @@ def selected(study, name, table):
     allowed = {
         setting: preference
         for setting, (accuracy, preference) in outcomes.items()
-        if accuracy >= plain - TOLERANCE
+        if accuracy >= plain - runner.TOLERANCE
     }
     if allowed:
         return max(allowed, key=allowed.get)

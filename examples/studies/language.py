@@ -8,6 +8,16 @@ prediction loses without the most salient words (comprehensiveness, higher is
 better) and with them alone (sufficiency, lower is better), and how well they
 agree with the words that people marked (AUPRC, IoU-F1), where they did:
 ERASER Movies, and e-SNLI, where the highlighted pairs are for testing.
+
+    python examples/studies/language.py --schedule eraser --vectors FILE \\
+        --ranking signed --csv language.csv
+
+trains as ERASER's own code does, at most 20 epochs, five without a better one
+by validation, guided from the start or in the last five alone, by either
+ranking. λ, one for all, is chosen by validation from one seed: the largest of
+1, 0.3 and 0.1 at which guiding the last epochs costs at most half a point of
+accuracy. (Written down before it was run, as was how it is judged: by the
+rule of the results' first page, averages over the three methods.)
 """
 
 import collections
@@ -26,6 +36,8 @@ NETWORKS = {
 }
 PADDING, UNKNOWN = 0, 1
 TEST = 1000  # texts at most
+ERASER = {"epochs": 20, "patience": 5, "guided_epochs": 5}
+WEIGHTS = (1.0, 0.3, 0.1)
 LENGTHS = {"esnli": 50, "sst2": 30}  # words, of most texts
 
 
@@ -161,12 +173,21 @@ def arguments(argv):
         default="absolute",
         help="of the words that `guided` masks",
     )
+    parser.add_argument(
+        "--schedule",
+        choices=["eraser"],
+        help="20 epochs, patience 5, the last 5 guided; λ by validation",
+    )
     args = parser.parse_args(argv)
+    if args.schedule:
+        for name, value in ERASER.items():
+            setattr(args, name, value)
     args.length = args.length or LENGTHS.get(args.dataset, 400)
     args.epochs = args.epochs or 5
     if args.quick:
         args.seeds, args.epochs, args.length = [0], 2, min(args.length, 100)
         args.train_samples, args.test_samples = 400, 50
+        args.guided_epochs = 1
     return args
 
 
@@ -203,13 +224,14 @@ def main(argv=None):
             width=args.width,
             vectors=start,
         )
+        which = args.dataset, network, build, token_masking, data
+        if args.schedule:
+            args.kl_weight = runner.chosen_weight(
+                WEIGHTS, *which, args, table, named(args, ids)
+            )
         reader = runner.Reader(build, methods, args.methods)
         runner.compare(
-            args.dataset,
-            network,
-            build,
-            token_masking,
-            data,
+            *which,
             functools.partial(measure, reader, data[-1]),
             args,
             table,

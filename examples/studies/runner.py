@@ -35,6 +35,8 @@ class Guiding:
     last_epochs: bool = False
 
 
+TOLERANCE = 0.005  # of accuracy, where a setting is chosen
+SELECTION_SEED = 1000
 TRAININGS = {
     "traditional": None,
     "guided": Guiding(),
@@ -47,6 +49,7 @@ TRAININGS = {
     "guided every 4th step": Guiding(step_fraction=1 / 4),
     "guided every 8th step": Guiding(step_fraction=1 / 8),
     "fine-tuned": Guiding(last_epochs=True),
+    "fine-tuned absolute": Guiding("absolute", last_epochs=True),
     "fine-tuned quarter": Guiding(batch_fraction=1 / 4, last_epochs=True),
     "fine-tuned every 4th step": Guiding(step_fraction=1 / 4, last_epochs=True),
     "fine-tuned every 8th step": Guiding(step_fraction=1 / 8, last_epochs=True),
@@ -292,6 +295,40 @@ def compare(
                 flush=True,
             )
     return compiled
+
+
+def chosen_weight(
+    weights, task, network, build, masking, data, args, table, options=""
+):
+    """The largest λ at which guiding the last epochs costs no accuracy.
+
+    By validation, at most `TOLERANCE` less than traditional training, from a
+    seed that no other run has; the smallest λ if all cost more. Arguments as
+    of `compare`; the test samples are not looked at.
+    """
+    train, valid, _ = data
+
+    def valid_accuracy(kind, weight):
+        given = argparse.Namespace(**vars(args))
+        given.seeds, given.trainings = [SELECTION_SEED], [kind]
+        given.kl_weight = weight
+        run = f"{task}, selection", network
+        compare(
+            *(*run, build, masking, (train, valid, valid)),
+            lambda model: {"": {}},
+            *(given, table, options),
+        )
+        which = description(
+            *(given, *run, kind, SELECTION_SEED, len(train.y)),
+            options + _schedule(kind, given),
+        )
+        return float(table.find(**which)[0]["valid_accuracy"])
+
+    plain = valid_accuracy("traditional", weights[0])
+    for weight in sorted(weights, reverse=True):
+        if valid_accuracy("fine-tuned", weight) >= plain - TOLERANCE:
+            break
+    return weight
 
 
 def description(args, task, network, training, seed, train_samples, options):
