@@ -11,6 +11,7 @@ import keras
 import language
 import networks
 import numpy as np
+import real_series
 import runner
 import tabular
 import time_series
@@ -367,7 +368,7 @@ TASKS = {
         10,
     ),
     "human activities": Task(
-        functools.partial(time_series.har_data, None),
+        lambda: time_series.scaled(real_series.activities()),
         lambda: networks.tcn(128, 6, 6),
         OF_SERIES,
         8,

@@ -4,11 +4,11 @@
     python examples/studies/time_series.py --networks tcn lstm --csv series.csv
 
 trains the four networks of the benchmark on series of noise whose class is
-told by a box, or, with `--layouts har`, on real recordings of a smartphone,
-and measures how precisely six saliency methods find the box. Precision and
-recall are those of the benchmark (`evaluation.weighted_precision_recall`);
-"diff" is what is left above its random baseline, "diff iid" above relevance
-that is shuffled freely.
+told by a box, and measures how precisely six saliency methods find the box.
+Precision and recall are those of the benchmark
+(`evaluation.weighted_precision_recall`); "diff" is what is left above its
+random baseline, "diff iid" above relevance that is shuffled freely. Real
+series: `real_series.py`.
 
     python examples/studies/time_series.py --protocol benchmark --help
 
@@ -35,20 +35,24 @@ PROCESSES = ("gaussian", "harmonic", "auto_regressive")
 VALID, TEST = 200, 100
 
 
-def methods(model, shape, seed=0):
-    """Those of the paper's Table 2, with baselines as the benchmark's code."""
+def noise(shape, seed=0):
+    """Baselines, as in the benchmark's code."""
     rng = np.random.default_rng(seed)
-    noise = rng.uniform(size=(10, *shape)).astype("float32")
+    return rng.uniform(size=(10, *shape)).astype("float32")
+
+
+def methods(model, baselines, seed=0):
+    """Those of the paper's Table 2; the first baseline is that of paths."""
     return {
         "gradient": attribution.Gradient(model),
         "integrated gradients": attribution.IntegratedGradients(
-            model, baselines=noise[0]
+            model, baselines=baselines[0]
         ),
-        "DeepLIFT": attribution.DeepLIFT(model, baselines=noise[0]),
+        "DeepLIFT": attribution.DeepLIFT(model, baselines=baselines[0]),
         "gradient SHAP": attribution.GradientSHAP(
-            model, baselines=noise, stdevs=0.09, seed=seed
+            model, baselines=baselines, stdevs=0.09, seed=seed
         ),
-        "DeepSHAP": attribution.DeepSHAP(model, baselines=noise),
+        "DeepSHAP": attribution.DeepSHAP(model, baselines=baselines),
         "SmoothGrad": attribution.SmoothGrad(model, nt_samples=25, seed=seed),
     }
 
@@ -70,37 +74,14 @@ def box_data(layout, process, train_samples):
     return scaled([datasets.Split(*part) for part in parts])
 
 
-def har_data(train_samples):
-    """Windows of the smartphone's recordings; every tenth one validates."""
-    data = datasets.load("har")
-    order = np.random.default_rng(0).permutation(len(data.train))
-    valid, train = np.split(order, [len(order) // 10])
-    test = np.random.default_rng(0).permutation(len(data.test))[:300]
-    return scaled(
-        [
-            datasets.Split(
-                data.train.x[train[:train_samples]],
-                data.train.y[train[:train_samples]],
-            ),
-            datasets.Split(data.train.x[valid], data.train.y[valid]),
-            datasets.Split(data.test.x[test], data.test.y[test]),
-        ]
-    )
-
-
 def measure(reader, test, model):
     return {
-        name: measures(reader.model, test, maps)
+        name: measures(test, maps)
         for name, maps in reader(model, test.x, test.y)
     }
 
 
-def measures(model, test, maps):
-    if test.truth is None:  # real recordings: what the prediction rests on
-        drop = evaluation.accuracy_drop(
-            model, test.x, test.y, maps, fill="mean"
-        )
-        return {"drop_auc": drop.value, "gini": evaluation.gini(maps).value}
+def measures(test, maps):
     found = evaluation.weighted_precision_recall(
         maps, test.truth, baseline_draws=5
     )
@@ -129,7 +110,7 @@ def arguments(argv):
     runner.names(
         parser,
         "--layouts",
-        [*datasets.LAYOUTS, "har"],
+        datasets.LAYOUTS,
         f"of these; {', '.join(LAYOUTS)}, unless given",
     )
     runner.names(
@@ -165,9 +146,6 @@ def arguments(argv):
 def tasks(args):
     """Name, data and shape of a series, for each task."""
     for layout in args.layouts:
-        if layout == "har":
-            yield "har", har_data(args.train_samples)
-            continue
         for process in args.processes:
             data = box_data(layout, process, args.train_samples)
             yield f"{layout} {process}", data
@@ -189,7 +167,6 @@ def main(argv=None):
         return time_series_benchmark.main(argv)
     args = arguments(argv)
     table = runner.Table(args.csv)
-    shown = set()
     for network in args.networks:
         for task, data in tasks(args):
             test = data[-1]
@@ -199,7 +176,7 @@ def main(argv=None):
             marked = runner.part(test, slice(args.map_samples))
             reader = runner.Reader(
                 build,
-                functools.partial(methods, shape=shape),
+                functools.partial(methods, baselines=noise(shape)),
                 args.methods,
             )
             runner.compare(
@@ -213,12 +190,7 @@ def main(argv=None):
                 table,
                 options=f"{len(marked.y)} maps" if args.map_samples else "",
             )
-            shown |= (
-                {"diff_aup", "diff_aur"}
-                if test.truth is not None
-                else {"drop_auc"}
-            )
-    runner.summary(table, ["accuracy", *sorted(shown)])
+    runner.summary(table, ["accuracy", "diff_aup", "diff_aur"])
     return table.rows
 
 

@@ -138,7 +138,7 @@ class FirstBest(keras.callbacks.Callback):
 
 def methods(model, shape):
     """Those of `time_series`, in fewer passes."""
-    found = time_series.methods(model, shape)
+    found = time_series.methods(model, time_series.noise(shape))
     start = found["integrated gradients"].baselines
     found["integrated gradients"] = attribution.IntegratedGradients(
         model, baselines=start, n_steps=STEPS_OF_IG
