@@ -5,8 +5,10 @@ import statistics
 import figures
 import guidance_results
 import results_benchmark
+import results_real
 import results_series
 from runs import (
+    ARROWS,
     FOLDER,
     METHODS,
     NETWORKS,
@@ -25,7 +27,12 @@ ASKED = {  # of the measures of a domain: what the first table calls it
     "comprehensiveness": "comprehensiveness",
     "sufficiency": "sufficiency",
 }
+UNKNOWN_TRUTH = {  # asked where no measure of the truth is there
+    "drop_auc_mean_fill": "accuracy-drop area, mean fill",
+}
 QUESTIONS = PAIRS[:3]
+# Trainings that guide otherwise, each with its control.
+OTHERS = {"last epochs": ("fine-tuned", "fine-tuned random mask")}
 
 HEAD = """# What was found
 
@@ -80,16 +87,21 @@ def asked(sections):
             of all domains but time series.
     """
     for name, rows, measures, methods in sections:
+        known = any(row.get("mass_on_object") for row in rows)
+        wanted = ASKED if known else ASKED | UNKNOWN_TRUTH
         for measure, lower in measures.items():
-            if measure not in ASKED or not any(r.get(measure) for r in rows):
+            if measure not in wanted or not any(r.get(measure) for r in rows):
                 continue
-            found = [
-                over_methods(
-                    rows, measure, methods, *pair[:: -1 if lower else 1]
-                )
-                for pair in QUESTIONS
-            ]
-            yield f"{name}: {ASKED[measure]}", _points(rows), found
+            for how, pairs in _questions(rows):
+                found = [
+                    over_methods(
+                        rows, measure, methods, *pair[:: -1 if lower else 1]
+                    )
+                    for pair in pairs
+                ]
+                points = _points(rows, pairs[0][0])
+                yield f"{name}{how}: {wanted[measure]}", points, found
+    yield from _of_recordings()
     fixed = [r for r in runs("time_series*.csv") if r.get("diff_aup")]
     stopped = runs(results_benchmark.FILES)
     cells = results_benchmark.Cells(stopped)
@@ -109,6 +121,32 @@ def asked(sections):
                 yield name, _points(of), found
 
 
+def _questions(rows):
+    """The pairs that are asked for, and what their trainings are called."""
+    yield "", QUESTIONS
+    for how, (kind, control) in OTHERS.items():
+        if {kind, control} <= {row["training"] for row in rows}:
+            pairs = [(kind, "traditional"), (control, "traditional")]
+            yield f", {how}", [*pairs, (kind, control)]
+
+
+def _of_recordings():
+    rows = results_real.recordings()
+    for network in dict.fromkeys(row["network"] for row in rows):
+        of = [row for row in rows if row["network"] == network]
+        sets = len({row["task"] for row in of})
+        for measure, lower in results_real.MEASURES.items():
+            found = [
+                results_real.difference(
+                    of, network, *pair[:: -1 if lower else 1], measure
+                )
+                for pair in QUESTIONS
+            ]
+            title = ARROWS[measure].rstrip(" ↑↓")
+            name = f"{sets} real series, {NETWORKS[network]}: {title}"
+            yield name, _points(of), found
+
+
 def _of_fixed(rows):
     def difference(network, kind, other, measure, methods):
         which = (rows, measure, network, methods)
@@ -117,11 +155,11 @@ def _of_fixed(rows):
     return difference
 
 
-def _points(rows):
+def _points(rows, guided="guided"):
     """How many points of accuracy guiding adds."""
     guided, plain = (
         statistics.mean(values(once(rows), "accuracy", training=kind))
-        for kind in QUESTIONS[0]
+        for kind in (guided, "traditional")
     )
     return f"{100 * (guided - plain):+.1f}"
 

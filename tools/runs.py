@@ -17,6 +17,9 @@ KINDS = (
     "guided half",
     "guided quarter",
     "guided eighth",
+    "fine-tuned",
+    "fine-tuned absolute",
+    "fine-tuned random mask",
 )
 METHODS = (
     "gradient",
@@ -34,6 +37,8 @@ ARROWS = {
     "sufficiency": "sufficiency ↓",
     "token_auprc": "AUPRC against people's words ↑",
     "drop_auc": "accuracy-drop area ↓",
+    "drop_mean": "drop area, mean fill ↓",
+    "drop_sample": "drop area, another's values ↓",
     "drop_auc_mean_fill": "accuracy-drop area, mean fill ↓",
     "mass_on_object": "relevance on the object ↑",
     "mass_on_true_columns": "relevance on true columns ↑",
@@ -76,9 +81,10 @@ def put(path, line, key, order):
     partial.replace(path)
 
 
-def made_by(script, row, options=""):
+def made_by(script, row, options="", epochs=True):
     """The command that wrote a line, as Markdown."""
-    options += f" --epochs {row['epochs']}"
+    if epochs:
+        options += f" --epochs {row['epochs']}"
     maps = re.match(r"(\d+) maps", row.get("options", ""))
     if maps and maps[1] != "1000":
         options += f" --map-samples {maps[1]}"

@@ -18,6 +18,7 @@ import results_benchmark
 import results_economy
 import results_found
 import results_images
+import results_real
 import results_series
 import results_texts
 from runs import (
@@ -237,6 +238,7 @@ The paper's figures are Tables 1 and 2 of Ismail, Corrada Bravo, Feizi,
         short(),
         results_benchmark.section(),
         results_series.section(),
+        results_real.section(),
         results_texts.section(),
         results_images.section(),
         tables(),
