@@ -140,9 +140,9 @@ slowly were tried on one seed, without vectors, and not pursued.
 
 *ERASER's schedule*: at most 20 epochs, five without a better one by \
 validation; *guided* ranks signed, as the authors' code does with images, \
-*guided absolute* by magnitude; *fine-tuned* trains 15 epochs traditionally, then \
-guides the last five, of which the best by validation is read (so it never \
-stops early, against the others)."""
+*guided absolute* by magnitude; *fine-tuned* trains 15 epochs traditionally, \
+then guides the last five, of which the best by validation is read (so it \
+never stops early, unlike the others)."""
 
 
 def weight_of(task):

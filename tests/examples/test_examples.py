@@ -345,6 +345,29 @@ def test_networks_that_are_seldom_right_are_not_read(results):
     assert cells.accuracies("tcn", "adversarial") == [0.89] * 3
 
 
+def test_of_real_series_a_data_set_is_one_piece_of_evidence(results):
+    rows = [
+        {
+            "network": "tcn",
+            "task": task,
+            "training": training,
+            "seed": str(seed),
+            "method": method,
+            "drop_mean": str(drop + 0.1 * seed),
+        }
+        for task, gain in (("GunPoint", 0.1), ("ECG200", 0.3))
+        for training, drop in (("traditional", 0.5), ("guided", 0.5 + gain))
+        for seed in range(3)
+        for method in ("gradient", "SmoothGrad")
+    ]
+    real = results["results_real"]
+    which = ("tcn", "guided", "traditional", "drop_mean")
+    found = real.difference(rows, *which)
+    assert found.mean == pytest.approx(0.2)
+    assert found.error == pytest.approx(0.1)  # of two
+    assert (found.clusters, found.runs) == (2, 12)
+
+
 def test_small_gains_are_not_called_gains(results):
     gains = {
         "traditional": (0.0, 0.0, 0.0),

@@ -184,6 +184,49 @@ def test_fine_tuning_guides_the_last_epochs_only(example):
         np.testing.assert_allclose(ours, plain, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("costs", "chosen", "tried"),
+    [
+        ({1: 0.004, 0.3: 0, 0.1: 0}, 1, [1]),
+        ({1: 0.02, 0.3: 0.004, 0.1: 0}, 0.3, [1, 0.3]),
+        ({1: 0.02, 0.3: 0.02, 0.1: 0.02}, 0.1, [1, 0.3, 0.1]),
+    ],
+    ids=["the largest", "the next", "all cost too much"],
+)
+def test_weight_is_the_largest_that_keeps_accuracy(
+    example, monkeypatch, costs, chosen, tried
+):
+    """And is chosen without a look at the test samples."""
+    runner, tabular = example("runner"), example("tabular")
+    train, valid, test = (points(seed) for seed in range(3))
+    seen = []
+
+    def compare(
+        task, network, build, masking, data, measure, args, table, options
+    ):
+        assert data == (train, valid, valid)
+        assert args.seeds == [runner.SELECTION_SEED]
+        seen.append((*args.trainings, args.kl_weight))
+
+    class Table:
+        def find(self, training, kl_weight, **_):
+            lost = costs[kl_weight] if training == "fine-tuned" else 0
+            return [{"valid_accuracy": str(0.9 - lost)}]
+
+    monkeypatch.setattr(runner, "compare", compare)
+    args = tabular.arguments([*SMALL, "guided"])
+    found = runner.chosen_weight(
+        *((1, 0.3, 0.1), "texts", "mlp", None, None),
+        *((train, valid, test), args, Table()),
+    )
+    assert found == chosen
+    assert seen == [
+        ("traditional", 1),
+        *(("fine-tuned", weight) for weight in tried),
+    ]
+    assert args.trainings == ["guided"]
+
+
 @pytest.mark.slow_to_compile
 def test_patience_keeps_the_epoch_that_validates_best(example):
     runner, tabular = example("runner"), example("tabular")
@@ -291,6 +334,56 @@ def test_vectors_are_read_by_their_words(example, tmp_path):
     assert found[ids["good"]].tolist() == [1, 2]
     assert found[ids["bad"]].tolist() == [3, 4]
     assert found[language.PADDING].tolist() == [0, 0]
+
+
+def test_series_of_the_archive(example, tmp_path, monkeypatch):
+    real_series = example("real_series")
+    folder = tmp_path / "ucr" / "GunPoint"
+    folder.mkdir(parents=True)
+    for part, rows in (("TRAIN", 10), ("TEST", 2)):
+        lines = [f"{i},1.5,-2e-1:{1 + i % 2}" for i in range(rows)]
+        text = "# Notes\n@seriesLength 3\n@data\n" + "\n".join(lines) + "\n"
+        (folder / f"GunPoint_{part}.ts").write_text(text)
+    monkeypatch.setenv("KERAS_SGT_DATA", str(tmp_path))
+    train, valid, test = real_series.archived("GunPoint")
+    # Every fifth of those to train with validates.
+    assert [s.x.shape for s in (train, valid, test)] == [
+        *((8, 3, 1), (2, 3, 1), (2, 3, 1))
+    ]
+    found = np.concatenate([train.x, valid.x])[..., 0]
+    assert sorted(found[:, 0]) == list(range(10))
+    np.testing.assert_allclose(found[:, 1:], [[1.5, -0.2]] * 10)
+    labels = np.concatenate([train.y, valid.y])
+    np.testing.assert_array_equal(labels, found[:, 0] % 2)
+    scaled = real_series.standardised([train, valid, test])[0].x
+    assert scaled.mean() == pytest.approx(0, abs=1e-6)
+    assert scaled.std() == pytest.approx(1, abs=1e-6)
+
+
+def test_real_series_measure_what_the_deciding_value_does(example):
+    """The first of 100 values is 4 or -4 and is all that counts."""
+    real_series = example("real_series")
+    model = tiny(100, 1)
+    kernel = np.zeros((100, 2))
+    kernel[0] = [-0.5, 0.5]
+    model.set_weights([kernel, np.zeros(2)])
+    x = np.zeros((4, 100, 1), "float32")
+    y = np.array([1, 0, 1, 0])
+    x[:, 0, 0] = 8 * y - 4
+    on_it, off_it = (x != 0).astype(float), (x == 0).astype(float)
+    sample = datasets.Split(x, y)
+    right, wrong = (
+        real_series.measures(model, sample, maps) for maps in (on_it, off_it)
+    )
+    # The value, or the channel's mean, ±0.04, in its place.
+    whole, filled = (1 / (1 + np.exp(-value)) for value in (4, 0.04))
+    assert right["sufficiency"] == pytest.approx(0, abs=1e-6)
+    assert right["comprehensiveness"] == pytest.approx(whole - filled)
+    assert wrong["sufficiency"] == pytest.approx(whole - filled)
+    assert wrong["comprehensiveness"] == pytest.approx(0, abs=1e-6)
+    # The mean has the sign of the value; another sample's may not.
+    assert right["drop_mean"] == wrong["drop_mean"] == pytest.approx(0.9)
+    assert right["drop_sample"] < wrong["drop_sample"] == pytest.approx(0.9)
 
 
 @pytest.mark.slow_to_compile

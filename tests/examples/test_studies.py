@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import os
 import pathlib
 import sys
 
@@ -30,6 +31,25 @@ def test_which_guidance_pays(study, tmp_path):
     assert not any(map(math.isnan, drops))
     # What the table holds is not run again.
     assert len(study("guidance").main(arguments)) == len(rows)
+
+
+@pytest.mark.slow
+def test_real_series(study, tmp_path):
+    if not (
+        pathlib.Path(os.environ.get("KERAS_SGT_DATA", "")) / "ucr"
+    ).is_dir():
+        pytest.skip("KERAS_SGT_DATA has no ucr")
+    table = tmp_path / "series.csv"
+    arguments = ["--quick", "--methods", "gradient", "--csv", str(table)]
+    rows = study("real_series").main(arguments)
+    kinds = [row["training"] for row in rows]
+    assert kinds == ["traditional", "guided", "random mask"]
+    for row in rows:
+        assert row["task"] == "ItalyPowerDemand"
+        assert float(row["accuracy"]) > 0.6
+        assert 0 < float(row["drop_mean"]) < 0.9
+    # What the table holds is not run again.
+    assert len(study("real_series").main(arguments)) == len(rows)
 
 
 @pytest.mark.slow
