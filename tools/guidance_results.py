@@ -322,9 +322,9 @@ def page():
         "point. (The two kinds, and nothing worse, were added after the first "
         "task was read: the rule became stricter.) Random masking is blind "
         "itself: it stands beside traditional training alone. That maps of "
-        "adversarially trained networks change more under noise, relative to their length, "
-        "was known before; the last column, added after the images were read, "
-        "leaves that measure aside. The TCN starts "
+        "adversarially trained networks change more under noise, relative to "
+        "their length, was known before; the last column, added after the "
+        "images were read, leaves that measure aside. The TCN starts "
         "as the benchmark's really does; runs before that are in "
         "[superseded](results/superseded).\n",
         "What stands in the way of more wins: where relevance gains much, on "
