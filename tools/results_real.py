@@ -1,14 +1,13 @@
 """Real series: what a prediction rests on."""
 
-import collections
 import statistics
 
+import results_series
 from runs import (
     ARROWS,
     METHODS,
     NETWORKS,
     PAIRS,
-    Difference,
     circumstances,
     kinds_of,
     made_by,
@@ -42,19 +41,10 @@ def recordings():
     return runs("real_series*.csv")
 
 
-def difference(rows, network, kind, other, measure, methods=METHODS):
+def difference(rows, network, kind, other, measure):
     """`Difference` by data set, of means over seeds and methods."""
-    found = collections.defaultdict(dict)
-    for row in rows:
-        if row["network"] == network and row["method"] in methods:
-            key = row["task"], row["seed"], row["method"]
-            found[key][row["training"]] = float(row[measure])
-    pairs = [
-        (task, of[other], of[kind])
-        for (task, *_), of in found.items()
-        if {other, kind} <= set(of)
-    ]
-    return Difference(pairs) if pairs else None
+    which = rows, measure, network, METHODS, kind, other
+    return results_series.of_series(*which, least=0)
 
 
 def claims(rows):

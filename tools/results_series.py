@@ -17,13 +17,13 @@ from runs import (
 )
 
 
-def of_series(rows, measure, network, methods, kind, other):
-    """Differences by data set, where both networks were right for 90 %."""
+def of_series(rows, measure, network, methods, kind, other, least=0.9):
+    """Differences by data set, where both networks are as accurate as that."""
     found = collections.defaultdict(dict)
     for row in rows:
         if row["network"] != network or row["method"] not in methods:
             continue
-        if float(row["accuracy"]) >= 0.9 and row[measure] != "nan":
+        if float(row["accuracy"]) >= least and row[measure] != "nan":
             key = (row["task"], row["seed"], row["method"])
             found[key][row["training"]] = float(row[measure])
     pairs = [
