@@ -353,6 +353,7 @@ def test_of_real_series_a_data_set_is_one_piece_of_evidence(results):
             "training": training,
             "seed": str(seed),
             "method": method,
+            "accuracy": "0.8",
             "drop_mean": str(drop + 0.1 * seed),
         }
         for task, gain in (("GunPoint", 0.1), ("ECG200", 0.3))
