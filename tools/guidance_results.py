@@ -214,6 +214,21 @@ def section(rows, task):
     return "\n".join(parts), verdicts
 
 
+def verdicts():
+    """Of every task and guidance that was run."""
+    rows = runs.lines(RUNS)
+    return [found for task in tasks(rows) for found in section(rows, task)[1]]
+
+
+def tasks(rows):
+    return dict.fromkeys(r["task"] for r in rows if r["role"] == "guidance")
+
+
+def domain(task):
+    """Which kind of data a task has."""
+    return next(d for d, starts in DOMAINS.items() if task.startswith(starts))
+
+
 def best(verdicts):
     """The verdict to recommend of a task, `None` if none keeps the accuracy.
 
@@ -230,15 +245,14 @@ def best(verdicts):
 def guide_table():
     """What the study says of each kind of data: a line for each task."""
     rows = runs.lines(RUNS)
-    tasks = dict.fromkeys(r["task"] for r in rows if r["role"] == "guidance")
     lines = [
         [
-            f"{domain}: {task.removeprefix('series, ')}",
+            f"{kind}: {task.removeprefix('series, ')}",
             *_guide_cells(rows, task),
         ]
-        for domain, starts in DOMAINS.items()
-        for task in tasks
-        if task.startswith(starts)
+        for kind in DOMAINS
+        for task in tasks(rows)
+        if domain(task) == kind
     ]
     head = [
         "data",
@@ -295,15 +309,8 @@ def guide():
 
 def page():
     rows = runs.lines(RUNS)
-    tasks = dict.fromkeys(
-        row["task"] for row in rows if row["role"] == "guidance"
-    )
     made = "; ".join(dict.fromkeys(row["versions"] for row in rows))
-    sections, verdicts = [], []
-    for task in tasks:
-        text, found = section(rows, task)
-        sections.append(text)
-        verdicts += found
+    sections = [section(rows, task)[0] for task in tasks(rows)]
     head = [
         "# Which guidance pays: the runs\n",
         "Written by `tools/guidance_results.py` from "
@@ -343,7 +350,7 @@ def page():
         "traditional | accuracy | wins | wins, noise aside |\n"
         "|---|---|---|---|---|---|---|---|",
     ]
-    for verdict in verdicts:
+    for verdict in verdicts():
         head.append(
             f"| {verdict.task} | {verdict.guidance} | {verdict.setting} "
             f"| {verdict.better} of {verdict.measures} "

@@ -24,6 +24,7 @@ MEASURES = {  # is low good?
     "sufficiency": True,
     "comprehensiveness": False,
 }
+ASKED = ("drop_mean", "drop_sample", "sufficiency")  # of the first page
 READ = (
     "From the same initial weights, k = 0.5, λ = 1, six saliency methods, at "
     "most 200 test series with maps. Removed values are filled by the mean of "
