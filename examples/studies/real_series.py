@@ -145,7 +145,7 @@ def arguments(argv):
     args = parser.parse_args(argv)
     if args.quick:
         args.datasets, args.networks = ["ItalyPowerDemand"], ["tcn"]
-        args.seeds, args.epochs = [0], 20
+        args.seeds = [0]
     return args
 
 
