@@ -32,6 +32,8 @@ How it is judged, written down before it was run:
 - Nothing is chosen on these data. ε is 0.1, fixed beforehand (other values, by
   `--epsilon`, are other runs, reported beside it); mask fractions are 0.5 and
   0.9, both reported. λ is 1. No guidance is left out of the table.
+- Temporal saliency rescaling is no part of the benchmark's table. It is run
+  for itself (`--rescaled`), and judged likewise.
 
 A line of the table is one trained network, with columns for each saliency
 method. Runs that the table holds already are not run again, and several
@@ -149,6 +151,16 @@ def methods(model, shape):
     return found
 
 
+def rescaled(model):
+    """Temporal saliency rescaling of the gradient, beside the gradient.
+
+    A thousand gradients for each series: of the other methods it is not run.
+    """
+    gradient = attribution.Gradient(model)
+    tsr = attribution.TemporalRescaling(gradient)
+    return {"gradient": gradient, "TSR, gradient": tsr}
+
+
 def measured(reader, model, test):
     """AUP and AUR of each method, and what is left above two Randoms.
 
@@ -223,6 +235,8 @@ class Study:
 
     def _options(self, kind):
         text = f"IG {STEPS_OF_IG}, SmoothGrad {COPIES}"
+        if self.args.rescaled:
+            text = "rescaled"
         if self.args.softmax_twice:
             text += ", softmax twice"
         if kind in UNMOVED:
@@ -243,7 +257,9 @@ class Study:
         if network not in self._readers:
             self._readers[network] = runner.Reader(
                 self._build(network, test),
-                functools.partial(methods, shape=test.x.shape[1:]),
+                rescaled
+                if self.args.rescaled
+                else functools.partial(methods, shape=test.x.shape[1:]),
                 batch_size=ROWS,
             )
         return self._readers[network]
@@ -300,6 +316,11 @@ def arguments(argv):
         "--softmax-twice",
         action="store_true",
         help="in the network and in the loss, as the benchmark has it",
+    )
+    parser.add_argument(
+        "--rescaled",
+        action="store_true",
+        help="temporal saliency rescaling of the gradient, and no other method",
     )
     parser.add_argument(
         "--part",
