@@ -13,6 +13,7 @@ from runs import (
 
 FILES = "benchmark-*.csv"
 TWICE = "softmax_twice-*.csv"  # in the network and in the loss
+RESCALED = "rescaled-*.csv"  # in time
 MEASURES = {"diff_aup": "AUP", "diff_aur": "AUR"}
 FREE = {"diff_aup": "diff_iid_aup", "diff_aur": "diff_iid_aur"}
 CONTROLS = {  # of each training
@@ -169,8 +170,40 @@ def section():
         f"Networks right for less than {READABLE:.0%} of the test series are "
         "not read.",
         accuracies(cells, networks),
+        *rescaled(),
     ]
     return "\n\n".join(parts)
+
+
+def rescaled():
+    """The gradient, and what temporal saliency rescaling makes of it."""
+    rows = runs(RESCALED)
+    if not rows:
+        return []
+    cells, lines = Cells(rows), []
+    networks = [n for n in NETWORKS if any(r["network"] == n for r in rows)]
+    for network in networks:
+        for measure, title in MEASURES.items():
+            for method in ("gradient", "TSR, gradient"):
+                found = [
+                    cells.difference(network, *pair, measure, [method])
+                    for pair in SHOWN[:3]
+                ]
+                levels = f"{found[0].other:.3f} → {found[0].this:.3f}"
+                lines.append(
+                    [f"{NETWORKS[network]}, {title}, {method}", levels]
+                    + [f"{of} ({of.clusters})" for of in found]
+                )
+    pairs = (f"{kind} − {other}" for kind, other in SHOWN[:3])
+    return [
+        "### Rescaled in time",
+        "Temporal saliency rescaling is no part of the table above. Of the "
+        "gradient, a thousand gradients a series; above the benchmark's "
+        f"Random of the gradient. {circumstances(rows)}.",
+        table(["", "traditional → guided", *pairs], lines),
+        "Made by",
+        "\n".join(line for n in networks for line in _commands(rows, n)),
+    ]
 
 
 def _extent(rows, network):
@@ -200,6 +233,8 @@ def _commands(rows, network):
         )
         if "softmax twice" in group[0]["options"]:
             text += " --softmax-twice"
+        if group[0]["options"] == "rescaled":
+            text += " --rescaled"
         trainings = _of(group, "training")
         if len(trainings) < len(TRAININGS):
             text += f" --trainings {' '.join(map(_quoted, trainings))}"

@@ -53,6 +53,30 @@ def test_real_series(study, tmp_path):
 
 
 @pytest.mark.slow
+def test_language_by_the_schedule_of_eraser(study, tmp_path):
+    root = os.environ.get("KERAS_SGT_DATA", "")
+    if not pathlib.Path(root, "esnli").is_dir():
+        pytest.skip("KERAS_SGT_DATA has no esnli")
+    rows = study("language").main(
+        [
+            *("--quick", "--dataset", "esnli", "--schedule", "eraser"),
+            *("--methods", "gradient", "--csv", str(tmp_path / "runs.csv")),
+            *("--trainings", "traditional", "fine-tuned"),
+        ]
+    )
+    tried = [row for row in rows if row["task"] == "esnli, selection"]
+    assert [row["training"] for row in tried[:2]] == [
+        "traditional",
+        "fine-tuned",
+    ]
+    assert tried[1]["kl_weight"] == "1"
+    read = [row for row in rows if row["task"] == "esnli"]
+    assert [row["training"] for row in read] == ["traditional", "fine-tuned"]
+    assert {row["kl_weight"] for row in read} == {tried[-1]["kl_weight"]}
+    assert "patience 5, guided: last 1" in read[1]["options"]
+
+
+@pytest.mark.slow
 def test_a_search_where_nothing_can_be_found(study):
     [row] = study("search").main(["--quick", "--tasks", "noise"])
     assert row["wins"] == "False"
@@ -79,6 +103,22 @@ def test_series_as_the_benchmark_trains_them(study, tmp_path):
                 assert own - above == pytest.approx(random, abs=2e-4)
     # What the table holds is not run again.
     assert len(study("time_series").main(arguments)) == len(rows)
+
+
+@pytest.mark.slow
+def test_series_rescaled_in_time(study, tmp_path):
+    call = ["--protocol", "benchmark", "--quick", "--rescaled"]
+    rows = study("time_series").main([*call, "--trainings", "traditional"])
+    (row,) = rows
+    assert row["options"] == "rescaled"
+    plain, found = (
+        float(row[f"{name} diff_aup"]) for name in ("gradient", "TSR, gradient")
+    )
+    # Both above the gradient's Random, so what differs is their own.
+    own = [float(row[f"{m} aup"]) for m in ("gradient", "TSR, gradient")]
+    assert found - plain == pytest.approx(own[1] - own[0], abs=2e-4)
+    assert found > 0.1
+    assert "SmoothGrad aup" not in row
 
 
 def test_training_stops_at_the_first_best_look(study):
