@@ -177,7 +177,7 @@ def figure(sections):
 
     rows = [(name, found) for name, _, found in asked(sections) if all(found)]
     plot, axis = plt.subplots(
-        figsize=(9, 0.34 * len(rows) + 1), layout="constrained"
+        figsize=(10, 0.34 * len(rows) + 1), layout="constrained"
     )
     for index, label in enumerate(("guided", "random mask")):
         found = [of[index] for _, of in rows]

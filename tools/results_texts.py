@@ -31,9 +31,9 @@ def settings_of(task):
         if row["task"] == task:
             given = "vectors" in row["options"]
             vectors = "word vectors" if given else "alone"
-            name = f"{vectors}, λ = {row['kl_weight']}"
             if "patience 5" in row["options"]:
-                name += ", ERASER's schedule"
+                vectors = "ERASER's schedule"
+            name = f"{vectors}, λ = {row['kl_weight']}"
             found.setdefault(name, []).append(row)
     return found
 
@@ -138,11 +138,11 @@ all were trained anew with the best epoch by validation (the runs replaced are \
 in [superseded](results/superseded)). Ranking by the L2 norm and raising λ \
 slowly were tried on one seed, without vectors, and not pursued.
 
-*ERASER's schedule*: at most 20 epochs, five without a better one by \
-validation; *guided* ranks signed, as the authors' code does with images, \
-*guided absolute* by magnitude; *fine-tuned* trains 15 epochs traditionally, \
-then guides the last five, of which the best by validation is read (so it \
-never stops early, unlike the others)."""
+*ERASER's schedule*: word vectors, at most 20 epochs, five without a better \
+one by validation; *guided* ranks signed, as the authors' code does with \
+images, *guided absolute* by magnitude; *fine-tuned* trains 15 epochs \
+traditionally, then guides the last five, of which the best by validation is \
+read (so it never stops early, unlike the others)."""
 
 
 def weight_of(task):
@@ -179,7 +179,7 @@ def language_of(title, name, rows):
         options = f" --dataset {run['task']} --schedule eraser --ranking signed"
         options += " --trainings"
         options += "".join(f' "{kind}"' for kind in kinds_of(rows))
-    if "vectors" in name:
+    if "vectors" in run["options"]:
         file, width = (
             re.search(pattern, run["options"])[1]
             for pattern in (r"(\S+\.txt)", r"width (\d+)")
