@@ -61,6 +61,38 @@ def claims(rows):
     return table(["", *(f"{kind} − {other}" for kind, other in pairs)], lines)
 
 
+def in_words(rows):
+    """Whether a gain of guiding is one that its control does not have."""
+    parts = []
+    for network in dict.fromkeys(row["network"] for row in rows):
+        signs = {
+            pair: {
+                measure: difference(rows, network, *pair, measure).clear
+                * (-1 if lower else 1)
+                for measure, lower in MEASURES.items()
+            }
+            for pair in PAIRS[:3]
+        }
+        plain, _, control = signs.values()
+        both = [m for m in MEASURES if plain[m] > 0 and control[m] > 0]
+        parts.append(
+            f"{NETWORKS[network]}: guiding is clearly better than traditional "
+            f"training in {_titles(plain, 1)}; than traditional training and "
+            f"the random mask in {_listed(both)}; clearly worse than "
+            f"traditional training in {_titles(plain, -1)}."
+        )
+    return " ".join(parts)
+
+
+def _titles(signs, sign):
+    return _listed([measure for measure in signs if signs[measure] == sign])
+
+
+def _listed(measures):
+    titles = [ARROWS[measure].rstrip(" ↑↓") for measure in measures]
+    return ", ".join(titles) or "nothing"
+
+
 def by_set(rows):
     """Each data set, each training: accuracy, and means over methods."""
     lines = []
@@ -95,6 +127,7 @@ def section():
         [
             "## Real series",
             f"{READ} {circumstances(rows)}.",
+            in_words(rows),
             claims(rows),
             "Each data set, means over methods (of accuracy, ± standard "
             "deviation over seeds):",
