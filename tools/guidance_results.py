@@ -310,7 +310,7 @@ def guide():
 def page():
     rows = runs.lines(RUNS)
     made = "; ".join(dict.fromkeys(row["versions"] for row in rows))
-    sections = [section(rows, task)[0] for task in tasks(rows)]
+    found = [section(rows, task) for task in tasks(rows)]
     head = [
         "# Which guidance pays: the runs\n",
         "Written by `tools/guidance_results.py` from "
@@ -353,7 +353,7 @@ def page():
         "traditional | accuracy | wins | wins, noise aside |\n"
         "|---|---|---|---|---|---|---|---|",
     ]
-    for verdict in verdicts():
+    for verdict in (verdict for _, of in found for verdict in of):
         head.append(
             f"| {verdict.task} | {verdict.guidance} | {verdict.setting} "
             f"| {verdict.better} of {verdict.measures} "
@@ -364,7 +364,7 @@ def page():
             )
             + " |"
         )
-    return "\n".join([*head, "", *sections, chosen(rows)])
+    return "\n".join([*head, "", *(text for text, _ in found), chosen(rows)])
 
 
 def chosen(rows):

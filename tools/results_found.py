@@ -153,7 +153,6 @@ def _points(rows, guided="guided"):
 def other_guidances():
     """How often each guidance wins, by kind of data."""
     verdicts = guidance_results.verdicts()
-    domains = {v.task: guidance_results.domain(v.task) for v in verdicts}
     names = dict.fromkeys(verdict.guidance for verdict in verdicts)
     cells = []
     for name in names:
@@ -162,7 +161,8 @@ def other_guidances():
             of = [
                 v
                 for v in verdicts
-                if v.guidance == name and domains[v.task] == domain
+                if v.guidance == name
+                and guidance_results.domain(v.task) == domain
             ]
             aside = sum(v.but_for_noise for v in of)
             won = f"{sum(v.wins for v in of)} of {len(of)} ({aside})"

@@ -151,7 +151,11 @@ def weight_of(task):
     tried = [row for row in rows if row["task"] == f"{task}, selection"]
     found = [
         f"{row['training']}"
-        + (f", λ = {row['kl_weight']}" if "fine" in row["training"] else "")
+        + (
+            f", λ = {row['kl_weight']}"
+            if row["training"] != "traditional"
+            else ""
+        )
         + f": {100 * float(row['valid_accuracy']):.1f} %"
         for row in tried
     ]
@@ -179,6 +183,7 @@ def language_of(title, name, rows):
         options = f" --dataset {run['task']} --schedule eraser --ranking signed"
         options += " --trainings"
         options += "".join(f' "{kind}"' for kind in kinds_of(rows))
+        options += f" --seeds {' '.join(sorted({r['seed'] for r in rows}))}"
     if "vectors" in run["options"]:
         file, width = (
             re.search(pattern, run["options"])[1]

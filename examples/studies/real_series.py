@@ -3,7 +3,7 @@
     python examples/studies/real_series.py --quick
     python examples/studies/real_series.py --csv real_series.csv
 
-trains two of the benchmark's networks on recordings: six activities told by a
+trains the benchmark's TCN, or an LSTM, on recordings: six activities told by a
 smartphone's sensors, heartbeats (ECG200, ECG5000), hand movements (GunPoint)
 and electricity demand. Where the truth lies is not known, so what is measured,
 for six saliency methods, is what the removal of the most relevant values does
