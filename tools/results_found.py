@@ -40,7 +40,8 @@ guidances in [results of guidances](guidance_results.md).
 
 **Yes** and **no** are differences of two standard errors or more, paired over \
 seeds (over data sets for time series), averages over saliency methods; all \
-else is *undecided*. + is better. *Guided* is by the paper's term, masked \
+else is *undecided*. Two or three seeds are weak evidence: the log says how \
+many there are. + is better. *Guided* is by the paper's term, masked \
 consistency with signed ranking and λ = 1 unless said; *random mask* is its \
 control, which masks as much, blindly: a gain that it has too does not come \
 from saliency. Series of boxes are trained as their benchmark does; AUP is \
@@ -219,8 +220,9 @@ def page(sections):
         table(head, rows),
         "## Other guidances",
         "On how many data sets each wins: better than traditional training "
-        "and than its own blind control in measures of two kinds, worse in "
-        "none, at most half a point less accurate. In brackets: where the "
+        "and than its own blind control (random masking is blind and has "
+        "none) in measures of two kinds, worse in none, at most half a point "
+        "less accurate. In brackets: where the "
         "change of maps under noise, which adversarial training is known to "
         "raise, counts neither way. Each set and measure, and what stands in "
         "the way: [results of guidances](guidance_results.md).",
