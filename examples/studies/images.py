@@ -24,6 +24,7 @@ NETWORKS = {
     "mnist_cnn": networks.mnist_cnn,
     "resnet18": networks.resnet18,
     "small_resnet18": functools.partial(networks.resnet18, width=16, pool=True),
+    "small_vgg16": networks.small_vgg16,
     "vgg16": networks.vgg16,
 }
 # Network, epochs, batch size, learning rate.

@@ -77,6 +77,22 @@ def vgg16(input_shape=(96, 96, 3), classes=3, weights=None):
     return keras.Model(base.input, layers.Dense(classes)(x), name="vgg16")
 
 
+def small_vgg16(input_shape=(64, 64, 3), classes=3, width=16):
+    """The thirteen convolutions of VGG-16, narrower and normalised.
+
+    In five stages of `width` to 8 `width` channels, each ending in a maximum
+    over 2×2 places; then a mean over the places. (Simonyan, Zisserman, ICLR
+    2015, whose first stage is 64 wide and which normalises nothing.)
+    """
+    inputs = x = keras.Input(input_shape)
+    for factor, count in ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3)):
+        for _ in range(count):
+            x = _convolution(x, factor * width, 3)
+        x = layers.MaxPooling2D()(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(classes)(x), name="small_vgg16")
+
+
 def bilstm(length, vocabulary, classes=2, width=100, units=64, vectors=None):
     """Embedding, bidirectional LSTM, the mean of its states, a hidden layer.
 

@@ -57,6 +57,10 @@ def test_parameters(networks):
     vgg16 = sum((9 * i + 1) * o for i, o in itertools.pairwise(channels))
     found = count(networks.vgg16((32, 32, 3), classes=3))
     assert found - (512 + 1) * 3 == vgg16 == 14_714_688
+    channels = [3, 4, 4, 8, 8, *3 * [16], *6 * [32]]
+    small = sum((9 * i + 2) * o for i, o in itertools.pairwise(channels))
+    found = count(networks.small_vgg16((32, 32, 3), classes=3, width=4))
+    assert found == small + 33 * 3
     assert count(networks.mlp(28)) == 29 * 64 + 65 * 32 + 33 * 2
     lstm = 4 * 5 * (50 + 5 + 1)
     assert count(networks.lstm()) == lstm + 6 * 2
