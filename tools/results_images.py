@@ -32,43 +32,69 @@ NOTES = {
 }
 
 
+NETWORK_NAMES = {
+    "mnist_cnn": "CNN",
+    "small_resnet18": "narrow ResNet-18",
+    "small_vgg16": "narrow VGG-16",
+}
+
+
 def title(task):
     return re.split("[:,]", IMAGES[task])[0]
 
 
-def section():
-    parts = []
-    for task, title in IMAGES.items():
+def settings():
+    """Name, task and runs; two networks of a data set are apart."""
+    for task in IMAGES:
         rows = [r for r in runs("images*.csv") if r["task"] == task]
-        if not rows:
-            continue
-        measures = ["drop_auc", "drop_auc_mean_fill"]
-        if any(row.get("mass_on_object") for row in rows):
-            measures.append("mass_on_object")
-        run = rows[0]
-        parts += [
-            f"## {title}",
-            f"{int(run['train_samples']):,} images to train with (the others "
-            f"validate), {run['epochs']} epochs, Adam, batch "
-            f"{run['batch_size']}, mask fraction {run['mask_fraction']}, λ = "
-            f"{run['kl_weight']}; {run['options'].split(',')[0]}, of test "
-            f"images{_chance(run)}. Mean ± standard deviation; "
-            f"{circumstances(rows)}.",
-            *([_replaced()] if task == "pets" else []),
-            *([NOTES[task]] if task in NOTES else []),
-            by_method(rows, measures, [*METHODS, "random"]),
-            costs(rows),
-        ]
-        if (FOLDER / f"{task}.png").exists():
-            parts.append(
-                f"![Accuracy as the most salient pixels are removed, for each "
-                f"method, and how large gradients are](results/{task}.png)"
-            )
-        options = f" --dataset {task} --network {run['network']}"
-        if task in NOTES:
-            options += f" --train-samples {run['train_samples']}"
-        parts.append(f"Made by {made_by('images', run, options)}.")
+        networks = dict.fromkeys(row["network"] for row in rows)
+        for network in networks:
+            name = title(task)
+            if len(networks) > 1:
+                name += f", {NETWORK_NAMES[network]}"
+            yield name, task, [r for r in rows if r["network"] == network]
+
+
+def section():
+    parts, titled = [], set()
+    for name, task, rows in settings():
+        if task not in titled:
+            parts.append(f"## {IMAGES[task]}")
+            parts += [_replaced()] if task == "pets" else []
+            parts += [NOTES[task]] if task in NOTES else []
+            titled.add(task)
+        if name != title(task):
+            parts.append(f"### {name}")
+        parts += _table_of(task, rows)
     return "\n\n".join(parts)
+
+
+def _table_of(task, rows):
+    measures = ["drop_auc", "drop_auc_mean_fill"]
+    if any(row.get("mass_on_object") for row in rows):
+        measures.append("mass_on_object")
+    run = rows[0]
+    yield (
+        f"{int(run['train_samples']):,} images to train with (the others "
+        f"validate), {run['epochs']} epochs, Adam, batch "
+        f"{run['batch_size']}, mask fraction {run['mask_fraction']}, λ = "
+        f"{run['kl_weight']}; {run['options']}, of test images{_chance(run)}. "
+        f"Mean ± standard deviation; {circumstances(rows)}."
+    )
+    yield by_method(rows, measures, [*METHODS, "random"])
+    yield costs(rows)
+    if (FOLDER / f"{task}.png").exists():
+        yield (
+            "![Accuracy as the most salient pixels are removed, for each "
+            f"method, and how large gradients are](results/{task}.png)"
+        )
+    options = f" --dataset {task} --network {run['network']}"
+    if task == "pets":
+        size = re.search(r"(\d+) pixels", run["options"])
+        options += f" --size {size[1]}"
+    if task in NOTES:
+        options += f" --train-samples {run['train_samples']}"
+    yield f"Made by {made_by('images', run, options)}."
 
 
 def _chance(run):
@@ -80,14 +106,19 @@ def _chance(run):
 
 
 def _replaced():
-    """What the photographs' runs were that had maps of one breed."""
-    rows = once(runs("superseded/images-pets*.csv"))
-    accuracies = ", ".join(
-        f"{kind} {spread(values(rows, 'accuracy', training=kind))}"
-        for kind in kinds_of(rows)
-    )
+    """What the photographs' earlier runs were, and their accuracy."""
+    found = {}
+    for why in ("one-breed", "15-epochs"):
+        rows = once(runs(f"superseded/images-pets-{why}.csv"))
+        found[why] = ", ".join(
+            f"{kind} {spread(values(rows, 'accuracy', training=kind))}"
+            for kind in kinds_of(rows)
+        )
     return (
-        "These runs replace others whose maps were all of one breed, as the "
-        "test images are sorted ([superseded](results/superseded)). From the "
-        f"same seeds, test accuracy was then: {accuracies}."
+        "Without weights of another task, from three hundred photographs. "
+        "These runs replace others ([superseded](results/superseded)). The "
+        "first had maps of one breed alone, as the test images are sorted; "
+        f"test accuracy: {found['one-breed']}. The next stopped after 15 "
+        "epochs at 96 pixels, when guided networks had not yet learnt all of "
+        f"their training images; test accuracy: {found['15-epochs']}."
     )

@@ -107,14 +107,13 @@ def sections():
     for task, title in results_texts.TEXTS.items():
         for name, rows in results_texts.settings_of(task).items():
             yield f"{title}, {name}", rows, words, results_texts.WORDS
-    for task in results_images.IMAGES:
-        rows = [r for r in runs("images*.csv") if r["task"] == task]
-        measures = {
-            "drop_auc": True,
-            "drop_auc_mean_fill": True,
-            "mass_on_object": False,
-        }
-        yield results_images.title(task), rows, measures, METHODS
+    measures = {
+        "drop_auc": True,
+        "drop_auc_mean_fill": True,
+        "mass_on_object": False,
+    }
+    for name, _, rows in results_images.settings():
+        yield name, rows, measures, METHODS
     rows = runs("tabular*.csv")
     measures = {"mass_on_true_columns": False, "drop_auc": True}
     yield "Adult", rows, measures, list({row["method"]: 0 for row in rows})
