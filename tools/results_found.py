@@ -233,6 +233,7 @@ def page(sections):
             "## Time series, layout by layout",
             results_benchmark.in_words(),
             "![AUP above random by layout](results/found-series.png)",
-            "A point without a bar is of one data set.",
+            "A point without a bar is of one data set. The TCN's second seed "
+            "was run after the first had been read.",
         ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
