@@ -498,12 +498,15 @@ def _listed(differences):
 
 
 def _of_each_seed(name, differences, rows, networks):
-    """The four differences of a row, of all seeds and of each alone."""
-    text = f"**{name}** ({_listed(differences)}"
-    seeds = sorted({row["seed"] for row in rows})
-    for seed in seeds if len(seeds) > 1 else ():
+    """The four differences of a row: of all seeds, and of each if several."""
+    alone = []
+    for seed in sorted({row["seed"] for row in rows}):
         cells = Cells([row for row in rows if row["seed"] == seed])
-        for other, of, _ in compared(cells, networks):
-            if other == name:
-                text += f"; seed {seed} alone {_listed(of)}"
-    return text + ")"
+        alone += [
+            f"; seed {seed} alone {_listed(of)}"
+            for other, of, _ in compared(cells, networks)
+            if other == name
+        ]
+    if len(alone) < 2:
+        alone = []
+    return f"**{name}** ({_listed(differences)}{''.join(alone)})"

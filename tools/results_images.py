@@ -30,10 +30,7 @@ NOTES = {
     "epochs: what two cores can train, far from its best accuracy. Areas grow "
     "with accuracy: compare each with the line *random* of the same training.",
 }
-
-
-NETWORK_NAMES = {
-    "mnist_cnn": "CNN",
+NETWORK_NAMES = {  # where a data set has two
     "small_resnet18": "narrow ResNet-18",
     "small_vgg16": "narrow VGG-16",
 }
@@ -106,19 +103,34 @@ def _chance(run):
 
 
 def _replaced():
-    """What the photographs' earlier runs were, and their accuracy."""
+    """What the photographs' earlier runs were, and what they gave."""
     found = {}
     for why in ("one-breed", "15-epochs"):
-        rows = once(runs(f"superseded/images-pets-{why}.csv"))
-        found[why] = ", ".join(
-            f"{kind} {spread(values(rows, 'accuracy', training=kind))}"
-            for kind in kinds_of(rows)
+        rows = runs(f"superseded/images-pets-{why}.csv")
+        found[why] = "; ".join(
+            f"{name} " + ", ".join(_spreads(of, measure))
+            for name, of, measure in (
+                ("test accuracy", once(rows), "accuracy"),
+                (
+                    "relevance on the animal by the gradient",
+                    rows,
+                    "mass_on_object",
+                ),
+            )
         )
     return (
         "Without weights of another task, from three hundred photographs. "
         "These runs replace others ([superseded](results/superseded)). The "
-        "first had maps of one breed alone, as the test images are sorted; "
-        f"test accuracy: {found['one-breed']}. The next stopped after 15 "
-        "epochs at 96 pixels, when guided networks had not yet learnt all of "
-        f"their training images; test accuracy: {found['15-epochs']}."
+        "first had maps of one breed alone, as the test images are sorted: "
+        f"{found['one-breed']}. The next stopped after 15 epochs, when guided "
+        "networks had not yet learnt all of their training images, and had "
+        f"96 pixels: {found['15-epochs']}. Epochs and size were changed "
+        "together: which of them made the difference is not known."
     )
+
+
+def _spreads(rows, measure):
+    """Each training and its mean ± standard deviation, of one method."""
+    for kind in kinds_of(rows):
+        where = {"training": kind, "method": "gradient"}
+        yield f"{kind} {spread(values(rows, measure, **where))}"
