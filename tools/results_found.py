@@ -6,6 +6,7 @@ import figures
 import guidance_results
 import results_benchmark
 import results_real
+import results_texts
 from runs import (
     ARROWS,
     FOLDER,
@@ -59,8 +60,11 @@ def answer(found):
     return f"{word} {found}"
 
 
-def over_methods(rows, measure, methods, kind, other):
-    """`Difference` by seed, of means over methods."""
+def over_methods(rows, measure, methods, kind, other, beyond=None):
+    """`Difference` by seed, of means over methods.
+
+    With `beyond`, a method, of what they have more than it.
+    """
     seeds = sorted({row["seed"] for row in rows})
     pairs = []
     for seed in seeds:
@@ -75,7 +79,14 @@ def over_methods(rows, measure, methods, kind, other):
             for k in (other, kind)
         ]
         if all(of):
-            pairs.append((seed, *map(statistics.mean, of)))
+            means = map(statistics.mean, of)
+            if beyond is not None:
+                where = {"seed": seed, "method": beyond}
+                means = (
+                    mean - values(rows, measure, training=k, **where)[0]
+                    for mean, k in zip(means, (other, kind))
+                )
+            pairs.append((seed, *means))
     return Difference(pairs) if pairs else None
 
 
@@ -151,6 +162,41 @@ def _points(rows, guided="guided"):
     return f"{100 * (guided - plain):+.1f}"
 
 
+def beyond_random():
+    """What a gain on texts is where any words serve the network better."""
+    lines = []
+    for name, rows, measure, (plain, _, control) in _of_texts():
+        methods = results_texts.WORDS
+        gain = over_methods(rows, measure, methods, *plain)
+        if gain.clear > 0:
+            found = (
+                gain,
+                over_methods(rows, measure, ["random"], *plain),
+                over_methods(rows, measure, methods, *plain, "random"),
+                over_methods(rows, measure, methods, *control, "random"),
+            )
+            lines.append([name, *map(str, found)])
+    head = [
+        "",
+        "guided over traditional",
+        "of words picked at random",
+        "what is left",
+        "what is left, over the random mask",
+    ]
+    return table(head, lines)
+
+
+def _of_texts():
+    """Name, runs, measure, and pairs of trainings, + for better."""
+    for task, title in results_texts.TEXTS.items():
+        for name, rows in results_texts.settings_of(task).items():
+            for measure, lower in results_texts.MEASURES.items():
+                for how, pairs in _questions(rows):
+                    pairs = [pair[:: -1 if lower else 1] for pair in pairs]
+                    full = f"{title}, {name}{how}: {ASKED[measure]}"
+                    yield full, rows, measure, pairs
+
+
 def other_guidances():
     """How often each guidance wins, by kind of data."""
     verdicts = guidance_results.verdicts()
@@ -218,6 +264,10 @@ def page(sections):
         "![How much better than traditional training, guided and with a "
         "random mask](results/found.png)",
         table(head, rows),
+        "Of texts, a network that needs fewer words is served better by any "
+        "words. Of each gain of guiding, what words picked at random gain too, "
+        "and what is left that relevance can have to do with:",
+        beyond_random(),
         "## Other guidances",
         "On how many data sets each wins: better than traditional training "
         "and than its own blind control (random masking is blind and has "

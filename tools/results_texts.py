@@ -22,6 +22,7 @@ from runs import (
 
 TEXTS = {"movies": "Movies", "fever": "FEVER", "esnli": "e-SNLI"}
 WORDS = [*METHODS[:2], METHODS[5]]
+MEASURES = {"comprehensiveness": False, "sufficiency": True}  # is low good?
 
 
 def settings_of(task):
@@ -64,10 +65,7 @@ def reproduced(task):
     for name, rows in settings_of(task).items():
         found = {
             measure: better(rows, measure, *PAIRS[0], WORDS, lower)
-            for measure, lower in (
-                ("comprehensiveness", False),
-                ("sufficiency", True),
-            )
+            for measure, lower in MEASURES.items()
         }
         accuracy = [
             100 * statistics.mean(values(once(rows), "accuracy", training=kind))
@@ -168,7 +166,7 @@ def weight_of(task):
 
 def language_of(title, name, rows):
     """The runs of one setting, with their deviations."""
-    run, measures = rows[0], ["comprehensiveness", "sufficiency"]
+    run, measures = rows[0], [*MEASURES]
     if any(row.get("token_auprc") for row in rows):
         measures.append("token_auprc")
     options = f" --kl-weight {run['kl_weight']}"

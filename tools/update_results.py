@@ -99,11 +99,7 @@ def tables():
 
 def sections():
     """Name, runs, measures and methods of all domains but time series."""
-    words = {
-        "comprehensiveness": False,
-        "sufficiency": True,
-        "token_auprc": False,
-    }
+    words = {**results_texts.MEASURES, "token_auprc": False}
     for task, title in results_texts.TEXTS.items():
         for name, rows in results_texts.settings_of(task).items():
             yield f"{title}, {name}", rows, words, results_texts.WORDS
