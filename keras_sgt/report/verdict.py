@@ -20,6 +20,7 @@ NEAR_CHANCE = 0.1
 # A difference that would take more than this times as many samples to tell is
 # called none to speak of.
 FAR = 100
+RANDOM = "random"  # the method whose maps say nothing
 
 
 def named(role, name, models):
@@ -160,7 +161,58 @@ def _of_model(comparison, model, out, chance):
     lines = [f"{title}: {found}; {accuracy}."]
     if names.control not in (None, model):
         lines.append(_against_control(comparison, model, judged, out, chance))
+    shared = [
+        part
+        for cells in judged.values()
+        for part in _of_any_maps(comparison, model, cells)
+    ]
+    if shared:
+        lines.append(
+            "So much is the network's, not its maps', for random relevance "
+            f"shows it too: {'; '.join(shared)}."
+        )
     return lines
+
+
+def _of_any_maps(comparison, model, cells):
+    """What of the differences there is whichever features are ranked high.
+
+    A network that needs fewer features, for one, is served better by any.
+    """
+    if RANDOM not in comparison.methods:
+        return
+    for measure in dict.fromkeys(measure for measure, _ in cells):
+        pair = _better_first(measure, model, comparison.names.traditional)
+        of_any = _difference(comparison, measure, RANDOM, *pair)
+        beyond = [
+            f"{method} {_beyond(comparison, measure, method, *pair)}"
+            for (name, method), difference in cells.items()
+            if name == measure
+            and of_any is not None
+            and difference.sign * of_any.sign > 0
+        ]
+        if beyond:
+            word = {1: "better", -1: "worse"}[of_any.sign]
+            yield (
+                f"{known_measures.title(measure)} {word} by "
+                f"{abs(of_any.value):.3f}, beyond it {', '.join(beyond)}"
+            )
+
+
+def _beyond(comparison, measure, method, one, other):
+    """`Difference` of what a method has more than random relevance."""
+    values = f"{measure}/per_sample"
+    groups = (
+        [
+            {values: part[values] - by_chance[values]}
+            for part, by_chance in zip(
+                comparison.group(model, method),
+                comparison.group(model, RANDOM),
+            )
+        ]
+        for model in (one, other)
+    )
+    return summary.difference(measure, *groups)
 
 
 def _against_control(comparison, model, judged, out, chance):
@@ -232,16 +284,14 @@ def _judged(comparison, model, other):
     for measure in comparison.measures:
         kind = known_measures.kind(measure)
         for method in comparison.methods:
-            if kind is not None and method != "random":
+            if kind is not None and method != RANDOM:
                 kinds.setdefault(kind, []).append((measure, method))
     found = {}
     for kind, cells in kinds.items():
         confidence = 1 - (1 - summary.CONFIDENCE) / len(cells)
         differences = {}
         for measure, method in cells:
-            pair = (model, other)
-            if not known_measures.higher(measure):
-                pair = (other, model)
+            pair = _better_first(measure, model, other)
             difference = _difference(
                 comparison, measure, method, *pair, confidence
             )
@@ -249,6 +299,11 @@ def _judged(comparison, model, other):
                 differences[measure, method] = difference
         found[kind] = differences
     return found
+
+
+def _better_first(measure, model, other):
+    """In the order in which the difference is above 0 if `model` is better."""
+    return (model, other) if known_measures.higher(measure) else (other, model)
 
 
 def _difference(

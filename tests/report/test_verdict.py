@@ -30,6 +30,7 @@ def compared(
     seeds=1,
     shift=0,
     turned=False,
+    by_chance=None,
     **options,
 ):
     """A comparison in which all is known but the noise.
@@ -40,6 +41,7 @@ def compared(
         spread: float, the noise of the mass, between samples.
         shift: float, the noise of the mass, between seeds.
         turned: bool, whether there is a second method that says the opposite.
+        by_chance: dict from names to the share of random relevance there.
     """
     rng = np.random.default_rng(0)
     y = rng.permutation(np.arange(n) % 2)
@@ -66,6 +68,17 @@ def compared(
     methods = {"given": method}
     if turned:
         methods["turned"] = lambda model: method(model, opposite=True)
+    if by_chance is not None:
+        levels = {
+            id(model): by_chance[name]
+            for name, of in models.items()
+            for model in of
+        }
+        methods["random"] = lambda model: (
+            lambda x, batch_size: np.full(
+                x.shape, [levels[id(model)]] + 5 * [(1 - levels[id(model)]) / 5]
+            )
+        )
 
     truth = np.zeros((1, LENGTH), bool)
     truth[0, 0] = True
@@ -115,6 +128,36 @@ def test_better_in_one_and_worse_in_another():
         "localisation mixed (better: relevance mass on truth of given; worse: "
         "relevance mass on truth of turned)"
     ) in said
+
+
+@pytest.mark.parametrize(
+    ("traditional", "word"), [(0.4, "better"), (0.8, "worse")]
+)
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_what_random_relevance_gains_too_is_the_networks(
+    traditional, word, seeds
+):
+    mass = {"traditional": traditional, "guided": 0.6}
+    sign = {"better": 1, "worse": -1}[word]
+    by_chance = {"traditional": 0.3, "guided": 0.3 + sign * 0.15}
+    found = compared(mass, by_chance=by_chance, seeds=seeds)
+    line = found.verdict.splitlines()[1]
+    start, _, left = line.partition(" by 0.150, beyond it given ")
+    assert start == (
+        "So much is the network's, not its maps', for random relevance shows "
+        f"it too: relevance mass on truth {word}"
+    )
+    left = float(left.split(" ")[0])
+    assert left == pytest.approx(0.05 * sign, abs=0.03)
+
+
+def test_random_relevance_that_differs_the_other_way_or_not_is_no_matter():
+    mass = {"traditional": 0.4, "guided": 0.6}
+    for guided in (0.3, 0.2):
+        by_chance = {"traditional": 0.3, "guided": guided}
+        said = compared(mass, by_chance=by_chance).verdict
+        assert "localisation better" in said
+        assert "random relevance" not in said
 
 
 @pytest.mark.parametrize(
