@@ -63,7 +63,7 @@ def answer(found):
 def over_methods(rows, measure, methods, kind, other, beyond=None):
     """`Difference` by seed, of means over methods.
 
-    With `beyond`, a method, of what they have more than it.
+    Of what they have more than the method `beyond`, where it is given.
     """
     seeds = sorted({row["seed"] for row in rows})
     pairs = []
@@ -163,7 +163,7 @@ def _points(rows, guided="guided"):
 
 
 def beyond_random():
-    """What a gain on texts is where any words serve the network better."""
+    """Gains on texts, and how much of them any words would have."""
     lines = []
     for name, rows, measure, (plain, _, control) in _of_texts():
         methods = results_texts.WORDS
@@ -264,9 +264,9 @@ def page(sections):
         "![How much better than traditional training, guided and with a "
         "random mask](results/found.png)",
         table(head, rows),
-        "Of texts, a network that needs fewer words is served better by any "
-        "words. Of each gain of guiding, what words picked at random gain too, "
-        "and what is left that relevance can have to do with:",
+        "A network that needs fewer words is served better by any words. Each "
+        "gain of guiding on texts, what words picked at random gain too, and "
+        "what is left for relevance to explain:",
         beyond_random(),
         "## Other guidances",
         "On how many data sets each wins: better than traditional training "

@@ -175,7 +175,7 @@ def _of_model(comparison, model, out, chance):
 
 
 def _of_any_maps(comparison, model, cells):
-    """What of the differences there is whichever features are ranked high.
+    """The differences that random relevance shows too, and what is beyond.
 
     A network that needs fewer features, for one, is served better by any.
     """

@@ -151,6 +151,30 @@ def test_what_random_relevance_gains_too_is_the_networks(
     assert left == pytest.approx(0.05 * sign, abs=0.03)
 
 
+def test_what_random_relevance_gains_where_less_is_better():
+    y = np.arange(200) % 2
+    x = np.repeat(2.0 * y[:, None] - 1, LENGTH, axis=1)
+    redundant = reading(slice(None))  # needs any one of the columns
+    found = keras_sgt.compare(
+        {"traditional": redundant, "guided": reading(0)},
+        x,
+        y,
+        methods=["gradient", "random"],
+        measures=["deletion"],
+        verbose=0,
+    )
+    gained = {
+        method: found.part("traditional", method)["deletion/value"]
+        - found.part("guided", method)["deletion/value"]
+        for method in ("gradient", "random")
+    }
+    assert min(gained.values()) > 0.1
+    assert (
+        f"deletion area better by {gained['random']:.3f}, beyond it gradient "
+        f"{gained['gradient'] - gained['random']:+.3f} ["
+    ) in found.verdict
+
+
 def test_random_relevance_that_differs_the_other_way_or_not_is_no_matter():
     mass = {"traditional": 0.4, "guided": 0.6}
     for guided in (0.3, 0.2):
