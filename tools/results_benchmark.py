@@ -479,8 +479,7 @@ def in_words():
     text = (
         "By the rule that was written down a training gains in a row average "
         "if it is above traditional training and its control, by both "
-        "Randoms, at an accuracy at most half a point lower: four differences, "
-        "here those by the benchmark's Random first. "
+        "Randoms, at an accuracy at most half a point lower. "
     )
     won = [
         _of_each_seed(name, of, rows, networks)
@@ -494,7 +493,11 @@ def in_words():
 
 
 def _listed(differences):
-    return ", ".join(map(str, differences))
+    plain, control, free_plain, free_control = differences
+    return (
+        f"over traditional {plain}, over its control {control}; by the free "
+        f"Random {free_plain}, {free_control}"
+    )
 
 
 def _of_each_seed(name, differences, rows, networks):

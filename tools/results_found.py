@@ -30,8 +30,11 @@ UNKNOWN_TRUTH = {  # asked where no measure of the truth is there
     "drop_auc_mean_fill": "accuracy-drop area, mean fill",
 }
 QUESTIONS = PAIRS[:3]
-# Trainings that guide otherwise, each with its control.
-OTHERS = {"last epochs": ("fine-tuned", "fine-tuned random mask")}
+LAST_EPOCHS = {  # what those are called that guide there only
+    "guided": "fine-tuned",
+    "random mask": "fine-tuned random mask",
+    "guided absolute": "fine-tuned absolute",
+}
 
 HEAD = """# What was found
 
@@ -41,12 +44,16 @@ guidances in [results of guidances](guidance_results.md).
 
 **Yes** and **no** are differences of two standard errors or more, paired over \
 seeds (over data sets for time series), averages over saliency methods; all \
-else is *undecided*. Two or three seeds are weak evidence: the log says how \
+else is *undecided*. One to three seeds are weak evidence: the log says how \
 many there are. + is better. *Guided* is by the paper's term, masked \
-consistency with signed ranking and λ = 1 unless said; *random mask* is its \
+consistency, with λ = 1 unless said, ranked signed (texts *alone* and with \
+*word vectors*: by magnitude); *random mask* is its \
 control, which masks as much, blindly: a gain that it has too does not come \
-from saliency. Series of boxes are trained as their benchmark does; AUP is \
-above its random baseline.
+from saliency. *ERASER's schedule*: word vectors, at most 20 epochs, the best \
+by validation; *last epochs*: trained traditionally, and guided in the last \
+five of them (*fine-tuned* in the log). Series of boxes are trained as their \
+benchmark does, networks right for less than 90 % are not read, and AUP is \
+above the random baseline.
 
 ## The paper's term
 """
@@ -123,16 +130,23 @@ def asked(sections):
                 for pair in QUESTIONS
             ]
             sets = len({row["task"] for row in of})
-            yield f"{sets} series, {title}: AUP", _points(of), found
+            read = found[0].clusters
+            name = f"{read} of {sets} series, {title}: AUP"
+            yield name, _points(of), found
+
+
+def ways(rows):
+    """When guiding was done, and by what names its trainings go then."""
+    yield "", {}
+    needed = {LAST_EPOCHS[kind] for kind in ("guided", "random mask")}
+    if needed <= {row["training"] for row in rows}:
+        yield ", last epochs", LAST_EPOCHS
 
 
 def _questions(rows):
-    """The pairs that are asked for, and what their trainings are called."""
-    yield "", QUESTIONS
-    for how, (kind, control) in OTHERS.items():
-        if {kind, control} <= {row["training"] for row in rows}:
-            pairs = [(kind, "traditional"), (control, "traditional")]
-            yield f", {how}", [*pairs, (kind, control)]
+    """When guiding was done, and the pairs that are asked for."""
+    for how, names in ways(rows):
+        yield how, [[names.get(k, k) for k in pair] for pair in QUESTIONS]
 
 
 def _of_recordings():

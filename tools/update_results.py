@@ -57,25 +57,30 @@ def verdict(name, rows, measures, methods):
     """For how many methods each training wins. `measures`: is low good?"""
     lines = []
     complete = {"guided", "random mask"} <= set(kinds_of(rows))
-    for measure, lower in measures.items():
-        if complete and any(row.get(measure) for row in rows):
-            counts = (wins(rows, measure, *p, methods, lower) for p in PAIRS)
-            lines.append([f"{name}, {ARROWS[measure]}", *counts])
+    for how, names in results_found.ways(rows):
+        pairs = [[names.get(kind, kind) for kind in pair] for pair in PAIRS]
+        for measure, lower in measures.items():
+            if complete and any(row.get(measure) for row in rows):
+                counts = (
+                    wins(rows, measure, *pair, methods, lower) for pair in pairs
+                )
+                lines.append([f"{name}{how}, {ARROWS[measure]}", *counts])
     return lines
 
 
 def points(name, rows):
     """Accuracy, and how far above traditional training the others are."""
-    networks, cells = once(rows), []
-    for kind in COMPARED:
-        found = values(networks, "accuracy", training=kind)
-        mean = 100 * statistics.mean(found) if found else None
-        if kind == "traditional":
-            plain = mean
-            cells.append(f"{plain:.1f}")
-        else:
-            cells.append(f"{mean - plain:+.1f}" if found else "")
-    return [name, *cells]
+    networks = once(rows)
+    plain, *_ = _accuracies(networks, COMPARED)
+    for how, names in results_found.ways(rows):
+        means = _accuracies(networks, [names.get(k, k) for k in COMPARED])
+        more = ["" if m is None else f"{m - plain:+.1f}" for m in means[1:]]
+        yield [f"{name}{how}", f"{plain:.1f}", *more]
+
+
+def _accuracies(networks, kinds):
+    found = (values(networks, "accuracy", training=kind) for kind in kinds)
+    return [100 * statistics.mean(of) if of else None for of in found]
 
 
 def tables():
@@ -148,7 +153,7 @@ def short():
     for name, rows, measures, methods in sections():
         if rows:
             counted += verdict(name, rows, measures, methods)
-            accuracies.append(points(name, rows))
+            accuracies += points(name, rows)
     parts = [
         "## In short",
         "A difference is called clear if it is two standard errors from 0 or "
@@ -158,7 +163,11 @@ def short():
     series = [r for r in runs("time_series*.csv") if r.get("diff_aup")]
     if series:
         text = results_series.in_words(series, runs("paper.csv"))
-        parts.append(f"**Time series.** {text}")
+        parts.append(
+            "**Time series: the sets of [Table 2]"
+            "(#time-series-the-papers-table-2)** (all of the benchmark's: [who "
+            f"gains](#who-gains)). {text}"
+        )
     for task, title in results_texts.TEXTS.items():
         if results_texts.settings_of(task):
             parts.append(f"**{title}.** {results_texts.reproduced(task)}")
@@ -218,12 +227,12 @@ def log():
 [What was found](results.md) is the short of it. Written by
 `tools/update_results.py` from the runs in `docs/results/`, which the examples
 made. *Traditional* is `keras.Model`; *guided* is saliency guided
-training with the ranking of the authors' code (signed; for words, by
-magnitude), *guided absolute* ranks by magnitude; *random mask* is the control:
-it masks as many features, picked blindly, under the same KL term. A gain that
-the random mask has too does not come from saliency. Seconds are those of a
-machine that had other work at the same time: [costs](costs.md) has the ratios,
-measured side by side.
+training with the ranking of the authors' code (signed; for words by magnitude,
+but signed by ERASER's schedule), *guided absolute* ranks by magnitude; *random
+mask* is the control: it masks as many features, picked blindly, under the same
+KL term. A gain that the random mask has too does not come from saliency.
+Seconds are those of a machine that had other work at the same time:
+[costs](costs.md) has the ratios, measured side by side.
 
 The paper's figures are Tables 1 and 2 of Ismail, Corrada Bravo, Feizi,
 "Improving Deep Learning Interpretability by Saliency Guided Training", NeurIPS

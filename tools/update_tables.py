@@ -72,13 +72,13 @@ def step():
         f"{result['machine']}; "
         "the machine is shared, so compare within a row. *Memory kept*: with "
         "`--keep-memory`, glibc does not give freed memory back to the system "
-        "after every step. Peak memory of a guided step: "
-        f"{', '.join(memory())}."
+        f"after every step. {memory()}"
     )
     return table(head, rows) + f"\n\n{note}"
 
 
 def memory():
+    cells = []
     for file in sorted(STEPS.glob("step_memory-*.json")):
         result = json.loads(file.read_text())
         (guided,) = (
@@ -87,7 +87,11 @@ def memory():
             if row["network"] == "MNIST CNN, 256"
             and row["training"] == "guided"
         )
-        yield f"{guided['times_plain']:.2f} × plain on {result['backend']}"
+        cells.append(f"{guided['times_plain']:.2f} × on {result['backend']}")
+    return (
+        f"Peak memory of a guided step of {guided['batch_size']:,} images, "
+        f"beside a plain one's: {', '.join(cells)}."
+    )
 
 
 def attribution():
