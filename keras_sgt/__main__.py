@@ -2,17 +2,15 @@
 
 import argparse
 import importlib
-import math
-import os
+import io
 import pathlib
 import re
 import sys
-import zipfile
 
 import keras
-import numpy as np
 
 import keras_sgt
+from keras_sgt import command_files
 from keras_sgt.report.measures import DOMAINS, MEASURES
 from keras_sgt.report.methods import METHODS
 from keras_sgt.report.tasks import TASKS
@@ -136,10 +134,9 @@ def add_settings(compare):
 
 def run_compare(options):
     check_paths(options)
-    out = pathlib.Path(options.out)
     for module in options.modules:
         load_module(module)
-    arrays = load_data(options.data)
+    arrays = command_files.load_data("--data", options.data, DATA)
     models = load_models(options.models)
     result = keras_sgt.compare(
         models,
@@ -158,28 +155,24 @@ def run_compare(options):
         cache=options.cache,
         **{name: texts(arrays, name) for name in NAMES if name in arrays},
     )
-    print(result)
-    result.save(out)
-    if options.csv:
-        result.to_csv(options.csv)
-    print(f"wrote {out}")
+    try:
+        result.save(options.out)
+        if options.csv:
+            result.to_csv(options.csv)
+    finally:  # a page that cannot be written takes no result with it
+        print(result)
+    print(f"wrote {options.out}")
 
 
 def check_paths(options):
-    """Refuses what could not be written, or would destroy, before the work."""
-    taken = {
-        os.path.realpath(path): f"the input {path}"
-        for path in (*options.models, options.data)
-    }
-    for name, endings in (("out", (".html", ".htm")), ("csv", (".csv",))):
-        path = getattr(options, name)
-        if path is None:
-            continue
-        check_output(name, pathlib.Path(path), endings)
-        real = os.path.realpath(path)
-        if real in taken:
-            raise ValueError(f"--{name} would overwrite {taken[real]}")
-        taken[real] = f"what --{name} writes"
+    """Refuses what could not be done, or would destroy, before the work."""
+    command_files.check_outputs(
+        (*options.models, options.data),
+        [
+            ("--out", options.out, command_files.PAGES),
+            ("--csv", options.csv, (".csv",)),
+        ],
+    )
     if options.cache and pathlib.Path(options.cache).is_file():
         raise ValueError(f"--cache has to be a folder; {options.cache} is not")
     for name in ("samples", "batch_size"):
@@ -189,19 +182,6 @@ def check_paths(options):
                 f"--{name.replace('_', '-')} has to be 1 or more. Received: "
                 f"{value}"
             )
-
-
-def check_output(name, path, endings):
-    if path.suffix.lower() not in endings:
-        raise ValueError(
-            f"--{name} has to end in {endings[0]}. Received: {path}"
-        )
-    if path.is_dir():
-        raise ValueError(f"--{name} has to be a file; {path} is a folder")
-    if not path.parent.is_dir():
-        raise ValueError(f"--{name}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"--{name}: cannot write into {path.parent}")
 
 
 def load_module(name):
@@ -222,71 +202,6 @@ def texts(arrays, name):
     if not isinstance(found, list):
         raise ValueError(f"{name} has to be a list of text. Received: {found}")
     return found
-
-
-def load_data(file):
-    """The arrays of an .npz file; it may hold no pickled objects."""
-    try:
-        check_archive(file)
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except FileNotFoundError:
-        raise ValueError(f"--data: there is no file {file}") from None
-    except Exception as error:  # a file of anyone may fail in any way
-        raise ValueError(f"--data has to be {DATA}. {file}: {error}") from None
-    missing = {"x", "y"} - arrays.keys()
-    if missing:
-        raise ValueError(
-            f"--data has to be {DATA}. {file} lacks {sorted(missing)} and "
-            f"holds {sorted(arrays)}"
-        )
-    return arrays
-
-
-def check_archive(file):
-    """Looks at the sizes that arrays claim, before any memory is taken."""
-    with open(file, "rb") as opened:
-        start = opened.read(6)
-    if start == np.lib.format.MAGIC_PREFIX:
-        raise ValueError("it is a single array; use numpy.savez")
-    if not zipfile.is_zipfile(file):
-        raise ValueError(
-            "it is no such archive; make one in Python with "
-            "numpy.savez('test.npz', x=x, y=y)"
-        )
-    total = 0
-    with zipfile.ZipFile(file) as archive:
-        for member in archive.infolist():
-            with archive.open(member) as opened:
-                claimed = claimed_bytes(opened)
-            if claimed > member.file_size:
-                raise ValueError(
-                    f"{member.filename} claims {claimed:,} bytes and holds "
-                    f"{member.file_size:,}"
-                )
-            total += member.file_size
-    if total > memory():
-        raise ValueError(f"its arrays take {total:,} bytes, more than memory")
-
-
-def claimed_bytes(opened):
-    """How large an array is by its header."""
-    version = np.lib.format.read_magic(opened)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version, np.lib.format.read_array_header_2_0)
-    shape, _, dtype = read(opened)
-    if dtype.hasobject:
-        raise ValueError("it holds pickled objects, which are not loaded")
-    return math.prod(shape) * dtype.itemsize
-
-
-def memory():
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows
-        return math.inf
 
 
 def load_models(files):
@@ -311,6 +226,9 @@ def load_models(files):
 
 
 def main(arguments=None):
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal may not know all characters; what it knows is shown.
+        sys.stdout.reconfigure(errors="replace")
     options = parser().parse_args(arguments)
     try:
         options.run(options)

@@ -28,6 +28,35 @@ def numeric(name, values, rank=None):
     return array
 
 
+def joined(name, batches, tokens=False):
+    """Batches of one array, one after another.
+
+    Args:
+        tokens: whether token ids, and what goes along with each, are padded
+            to one length, with 0: what `padded_batch` pads with, and what
+            `mask_zero=True` leaves aside.
+    """
+    shapes = list(dict.fromkeys(batch.shape[1:] for batch in batches))
+    if len(shapes) > 1:
+        flat = {batch.ndim for batch in batches} == {2}
+        whole = {batch.dtype.kind for batch in batches} <= set("biu")
+        if not (tokens and flat and whole):
+            raise ValueError(
+                f"The samples of `{name}` have to have one shape in all "
+                "batches; only token ids, ints of two axes, are padded here. "
+                "Pad them to one length before, as with "
+                "`keras.utils.pad_sequences(..., maxlen)` or `padded_batch("
+                f"batch_size, padded_shapes)`. Received: samples of shapes "
+                f"{shapes[:5]}"
+            )
+        length = max(shapes)[0]
+        batches = [
+            np.pad(batch, ((0, 0), (0, length - batch.shape[1])))
+            for batch in batches
+        ]
+    return np.concatenate(batches)
+
+
 def attributions_of(x, attributions, name="attributions"):
     """`x` and its attributions, two arrays of one shape."""
     x = numeric("x", x)
@@ -149,6 +178,13 @@ def truth_masks(name, values, shape, real=None):
 def finite(name, values):
     """`values` as an array, in float32 where it is floating point."""
     array = np.asarray(values)
+    if array.shape == () and array.item() is None:
+        raise ValueError(
+            f"`{name}` has to hold arrays of numbers. Received: None. Give an "
+            "array for each input; to leave an optional one out, pass a "
+            "subclass of `keras.Model` whose `call(self, x)` returns "
+            "`self.network({**x, 'name of the input': None})`."
+        )
     if array.dtype == object or array.dtype.kind not in "biuf":
         raise ValueError(
             f"`{name}` has to hold arrays of numbers. Received: "

@@ -13,7 +13,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "keras_sgt"
 FRAMEWORKS = {"tensorflow", "jax", "torch"}
 # A room may use those on the same line or above it, never those below.
 FLOORS = [
-    {"checks", "files", "version"},
+    {"checks", "command_files", "files", "version"},
     {"introspection"},
     {"divergences", "backend"},
     {"masking", "attribution", "datasets"},
@@ -121,7 +121,9 @@ OF_KERAS = {
     "_keras_mask",
     "_fn_kwargs",
     "_called",
+    "_compile_config",
     "_tracker",
+    "_use_weight_decay",
     "__module__",
     "call_signature_parameters",
     "jax_state_sync",

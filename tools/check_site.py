@@ -16,8 +16,8 @@ import keras_sgt
 CLICKS = 2
 # Modules that are not public, though they can be imported.
 PRIVATE = (
-    *("__main__", "backend", "checks", "files", "introspection", "training"),
-    "version",
+    *("__main__", "backend", "checks", "command_files", "files"),
+    *("introspection", "training", "version"),
 )
 LINK = re.compile(r'<a [^>]*href="([^":#?]+\.html)')
 REQUEST = re.compile(

@@ -314,6 +314,7 @@ class Attribution:
         if (function, copies) != self._compiled_for:
             self._compiled_for, self._steps = (function, copies), {}
         key = (
+            *self.explained.paths,
             tuple((a.shape[1:], a.dtype.kind) for a in flat),
             tuple((i, v.shape, str(v.dtype)) for i, v in shared.items()),
             self.explained.probabilities,
@@ -384,8 +385,15 @@ def _targets(target, samples, classes):
             f"rows. Received: target={target!r}"
         )
     if array.min() < 0 or array.max() >= classes:
+        single = (
+            " A single unit that no sigmoid layer ends counts as a number, "
+            "the target 0; of a logit say `from_logits=True`, of the "
+            "probability of class 1 pass `target=lambda outputs: "
+            "outputs[:, 0]`."
+        )
         raise ValueError(
             f"`target` has to be from 0 to {classes - 1}, the outputs of the "
-            f"model. Received: targets from {array.min()} to {array.max()}"
+            f"model. Received: targets from {array.min()} to {array.max()}."
+            f"{single if classes == 1 else ''}"
         )
     return np.broadcast_to(array, (samples,)).astype("int32")

@@ -38,6 +38,9 @@ class Explained:
         embedded: dict with the calls of embedding layers for each position
             whose input holds ids.
         classes: int, the number of classes.
+        is_binary: bool, whether a single unit that no known sigmoid ends is
+            the probability of class 1; otherwise it is a number, or a logit
+            where `from_logits` says so. Set by who knows the labels.
     """
 
     def __init__(self, model, score, from_logits, output, wanted):
@@ -53,6 +56,7 @@ class Explained:
         self.output = output
         self.wanted = wanted
         self.positions, self.embedded, self.classes = [], {}, None
+        self.is_binary = False
         self._numbers = set()
         self.probabilities = False  # of outputs that no known layer ends
         self._calls = []
@@ -69,7 +73,8 @@ class Explained:
             The flat inputs.
         """
         flat = keras.tree.flatten(x)
-        kinds = [(a.dtype.kind, a.shape[1:]) for a in flat]
+        self.paths = keras.tree.flatten(leaf_paths(x))
+        kinds = [*self.paths, *((a.dtype.kind, a.shape[1:]) for a in flat)]
         self._structure = keras.tree.map_structure(lambda a: 0, x)
         if kinds != self._inspected:
             explained_inputs.check_no_strings(x, self.model)
@@ -80,9 +85,8 @@ class Explained:
             self._calls, self._numbers = found.calls, found.numbers
             self._inspect_outputs([ops.convert_to_tensor(a[:1]) for a in flat])
             self._inspected = kinds
-        paths = keras.tree.flatten(leaf_paths(x))
         for i, calls in self.embedded.items():
-            explained_inputs.check_ids("x", flat[i], calls, paths[i])
+            explained_inputs.check_ids("x", flat[i], calls, self.paths[i])
         if not callable(target):
             self.probabilities = self._gives_probabilities(flat)
             self._check_output()
@@ -137,8 +141,9 @@ class Explained:
         output = self._picked(self.outputs(inputs, features))
         output = ops.reshape(output, (-1, output.shape[-1]))
         if self.classes == 2 and output.shape[-1] == 1:
+            is_probability = self._recorded or self.probabilities
             return ops.cast(
-                output[:, 0] > (0.5 if self._recorded else 0), "int32"
+                output[:, 0] > (0.5 if is_probability else 0), "int32"
             )
         return ops.cast(ops.argmax(output, axis=-1), "int32")
 
@@ -187,7 +192,9 @@ class Explained:
         else:
             scores = output if logits is None else ops.cast(logits, "float32")
             if self.probabilities and logits is None:
-                scores = ops.log(ops.maximum(output, keras.config.epsilon()))
+                scores = _log(output)
+                if output.shape[-1] == 1:
+                    scores = scores - _log(1 - output)
             single = (-scores, scores)
         if self.classes == 2 and scores.shape[-1] == 1:
             return ops.concatenate(single, axis=-1)
@@ -218,8 +225,10 @@ class Explained:
         other numbers may add up to 1 in a few samples.
         """
         known = self._shape is None or self._recorded or self.from_logits
-        if known or len(self._shape) != 2 or self._shape[1] == 1:
+        if known or len(self._shape) > 2:
             return False
+        if self._units == 1:
+            return self.is_binary
         if ends_in_logits(self.model):
             return False
         for start in range(0, len(flat[0]), _CHUNK):
@@ -229,6 +238,10 @@ class Explained:
             if not are_probabilities(ops.convert_to_numpy(output)):
                 return False
         return True
+
+    @property
+    def _units(self):
+        return self._shape[1] if len(self._shape) == 2 else 1
 
     def _check_output(self):
         """Raises unless the outputs are scores of classes."""
@@ -245,16 +258,19 @@ class Explained:
                 "that returns one number for each sample, such as "
                 "`lambda outputs: outputs[:, 0, 3]`."
             )
-        units = self._shape[1] if len(self._shape) == 2 else 1
-        single = units == 1 and (self._recorded or self.from_logits)
-        self.classes = 2 if single else units
         known = self._recorded or self.probabilities or self.from_logits
+        is_binary = self._units == 1 and known
+        self.classes = 2 if is_binary else self._units
         if self.score == "probability" and not known:
             raise ValueError(
                 "`score='probability'` needs a model whose outputs are "
                 "probabilities, or `from_logits=True` if they are logits. "
                 "Neither a softmax nor a sigmoid ends this model."
             )
+
+
+def _log(probabilities):
+    return ops.log(ops.maximum(probabilities, keras.config.epsilon()))
 
 
 def _replacing(calls, vectors):

@@ -1,15 +1,18 @@
 """Saliency of fixed samples, watched while a model trains."""
 
 import io
+import math
 import pathlib
 import struct
 import time
 import warnings
 
 import keras
+import numpy as np
 
-from keras_sgt import attribution, checks, evaluation, files
-from keras_sgt.report import arguments, data, figures
+from keras_sgt import attribution, backend, checks, evaluation, files
+from keras_sgt.introspection import losses
+from keras_sgt.report import data, figures
 
 PICTURES = 8  # of samples, side by side
 
@@ -20,7 +23,8 @@ class SaliencyMonitor(keras.callbacks.Callback):
     At the end of each epoch that is due, `logs` get `saliency_gini`, how
     sparse the maps are, and, if the true features are known, `saliency_mass`,
     the share of relevance that lies on them: so they reach `History` and every
-    callback that stands after this one, such as `CSVLogger`. Works with any
+    callback that stands after this one, such as `CSVLogger`. They are NaN where
+    maps are not finite, as once a training has diverged. Works with any
     `keras.Model`. An epoch that is not due costs nothing.
 
     Args:
@@ -42,7 +46,8 @@ class SaliencyMonitor(keras.callbacks.Callback):
             from ids) or of a table's columns. Defaults to their numbers.
 
     Raises:
-        ValueError: for samples, classes, truth or `every` out of range.
+        ValueError: for samples, classes, truth or `every` out of range, and,
+            when a training begins, for a model that the method cannot explain.
         ImportError: for a `folder` without Matplotlib.
 
     Example:
@@ -98,29 +103,55 @@ class SaliencyMonitor(keras.callbacks.Callback):
         self._attribute = self._writer = None
 
     def on_train_begin(self, logs=None):
-        self._attribute = None  # of another model, perhaps
-        classes = arguments.class_count({"": [self.model]}, self.y)
-        if self.y.max() >= classes:
-            raise ValueError(
-                f"`y` has to hold classes below {classes}, the number that the "
-                f"model knows. Received: class {int(self.y.max())}"
-            )
+        self._attribute = self._made()  # the model may be another one
+        if isinstance(self._attribute, attribution.Attribution):
+            explained = self._attribute.explained
+            with backend.kept_random_state():
+                explained.inspect(self.x, self.y)
+            if self.y.max() >= explained.classes:
+                raise ValueError(
+                    f"`y` has to hold classes below {explained.classes}, the "
+                    "number that the model knows. Received: class "
+                    f"{int(self.y.max())}"
+                )
         if self.log_dir is not None:
             self._writer = _event_writer(self.log_dir)
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every:
             return
-        if self._attribute is None:
-            self._attribute = self.method(self.model)
-        maps = self._attribute(self.x, self.y)
-        found = {"saliency_gini": evaluation.gini(maps).value}
-        if self.truth is not None:
-            mass = evaluation.relevance_mass(maps, self.truth)
-            found["saliency_mass"] = mass.value
+        with backend.kept_random_state():
+            maps = self._attribute(self.x, self.y)
+        found = self._measured(maps)
         if logs is not None:
             logs.update(found)
         self._keep(epoch, maps, found)
+
+    def _made(self):
+        """The method, told what the loss knows of the outputs."""
+        own = self.method
+        if not (
+            isinstance(own, type) and issubclass(own, attribution.Attribution)
+        ):
+            return own(self.model)
+        loss = getattr(self.model, "loss", None)
+        is_one = loss is not None and not isinstance(loss, (dict, list, tuple))
+        facts = losses.read(loss) if is_one else losses.UNKNOWN
+        method = own(self.model, from_logits=facts.from_logits)
+        method.explained.is_binary = facts.kind != losses.NUMBERS
+        return method
+
+    def _measured(self, maps):
+        is_finite = np.isfinite(maps).all()
+        gini = evaluation.gini(maps).value if is_finite else math.nan
+        found = {"saliency_gini": gini}
+        if self.truth is not None:
+            found["saliency_mass"] = (
+                evaluation.relevance_mass(maps, self.truth).value
+                if is_finite
+                else math.nan
+            )
+        return found
 
     def on_train_end(self, logs=None):
         if self._writer is not None:
@@ -130,6 +161,7 @@ class SaliencyMonitor(keras.callbacks.Callback):
     def _keep(self, epoch, maps, found):
         picture = None
         wanted = self.folder is not None or self._writer is not None
+        wanted = wanted and np.isfinite(maps).all()
         if wanted and figures.has_matplotlib():
             picture = self._picture(epoch, maps)
         if self.folder is not None and picture is not None:

@@ -375,7 +375,9 @@ def remove_and_retrain(
     Args:
         build_model: function without arguments that returns a new, compiled
             classifier.
-        train, test: pairs `(x, y)` of arrays, as for `accuracy_drop`.
+        train, test: pairs `(x, y)` of arrays, as for `accuracy_drop`. Models
+            are fitted on the `y` of `train` as it is: class numbers or
+            one-hot, as their loss takes it.
         train_attributions, test_attributions: floats shaped like each `x`.
         fill: as in `accuracy_drop`. Defaults to `"mean"`.
         levels: increasing fractions in (0, 1); 0 is added. Defaults to
@@ -428,6 +430,7 @@ def remove_and_retrain(
         relevances = relevance.pooled(attributions, channel_axis, ranking)
         return _Ranked(
             x,
+            np.asarray(split[1]),
             checks.labels("y", split[1], len(x)),
             fills.get(fill, x, seed)(slice(None)),
             relevance.level_of(relevances, levels),
@@ -440,10 +443,10 @@ def remove_and_retrain(
         x, x_test = train.without(i), test.without(i)
         for repeat in range(repeats):
             model = build_model()
-            model.fit(x, train.y, batch_size=batch_size, **fit_options)
+            model.fit(x, train.labels, batch_size=batch_size, **fit_options)
             scores = prediction.scores(model, x_test, batch_size, from_logits)
-            prediction.check_classes("test", test.y, scores)
-            correct[repeat, :, i] = scores.argmax(1) == test.y
+            prediction.check_classes("test", test.classes, scores)
+            correct[repeat, :, i] = scores.argmax(1) == test.classes
     points = np.concatenate([[0], levels])
     areas = results.area(correct.mean(1), points)
     return results.Measure(
@@ -459,7 +462,8 @@ class _Ranked(typing.NamedTuple):
     """Samples, and at which level each of their features is removed."""
 
     x: np.ndarray
-    y: np.ndarray
+    labels: np.ndarray  # as given: the form that the loss of a model takes
+    classes: np.ndarray
     fills: np.ndarray
     level: np.ndarray
 

@@ -38,8 +38,12 @@ def check_softmax(model):
 
 
 def inner(model):
-    """The network itself, of a model that wraps one."""
-    wrapped = getattr(model, "model", None)
+    """The network itself, of a model that wraps one and says so.
+
+    An attribute `model` says nothing: the user's own class may have one, and a
+    head behind it.
+    """
+    wrapped = getattr(model, "_wrapped_model", None)
     return wrapped if isinstance(wrapped, keras.Model) else model
 
 

@@ -90,7 +90,11 @@ def checked(given):
         logits=gives_logits(given.from_logits, models, data, batch_size),
         methods=named_methods(given.methods),
         measures=known_measures.choose(
-            given.measures, data.domain, data.truth, data.task
+            given.measures,
+            data.domain,
+            data.truth,
+            data.task,
+            bool(data.continuous.any()),
         ),
         data=data,
         shown=samples_of.shown(data, checks.count("samples", given.samples)),
@@ -123,6 +127,8 @@ def _names(given, models, data):
         classes = getattr(given.x, "class_names", None)
     if features is None:
         features = data.inputs.names
+    classes = _listed("class_names", classes)
+    features = _listed("feature_names", features)
     check_names(models, given.seeds, classes, features, data)
     tokens = given.token_names
     if given.vocabulary is not None:
@@ -139,6 +145,18 @@ def _names(given, models, data):
             f"{traditional!r} for both"
         )
     return Names(given.seeds, classes, features, tokens, traditional, control)
+
+
+def _listed(argument, names):
+    """A list of str, from what holds names in their order, such as arrays."""
+    if names is None:
+        return None
+    if isinstance(names, (str, bytes, dict)) or not np.iterable(names):
+        raise ValueError(
+            f"`{argument}` has to be a list of str. Received: {argument}="
+            f"{names!r}"
+        )
+    return [str(name) for name in names]
 
 
 def _check_fit(models, x):
@@ -300,17 +318,16 @@ def gives_logits(from_logits, models, data, batch_size):
                 f"Received: {squashed}. Leave it at 'auto'."
             )
         return {n: [bool(from_logits)] * len(g) for n, g in models.items()}
-    unknown = [
-        model
-        for name, group in models.items()
-        for model, told in zip(group, known[name])
-        if told is None
-    ]
-    guess = any(_look_like_logits(m, data, batch_size) for m in unknown)
-    return {
-        n: [guess if told is None else told for told in group]
-        for n, group in known.items()
-    }
+    found = {}
+    for name, group in models.items():
+        # Seeds of one name end alike; networks of several names need not.
+        guess = any(
+            _look_like_logits(model, data, batch_size)
+            for model, told in zip(group, known[name])
+            if told is None
+        )
+        found[name] = [guess if t is None else t for t in known[name]]
+    return found
 
 
 def _look_like_logits(model, data, batch_size):

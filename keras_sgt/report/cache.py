@@ -70,7 +70,8 @@ def digest(key):
     def add(value):
         if isinstance(value, np.ndarray):
             state.update(str((value.dtype, value.shape)).encode())
-            state.update(np.ascontiguousarray(value).data)
+            # As bytes: the buffer of bfloat16 is none to Python.
+            state.update(np.ascontiguousarray(value).view("uint8"))
         elif isinstance(value, (list, tuple)):
             state.update(b"[")
             for part in value:

@@ -40,14 +40,17 @@ def compare(
         models: dict from names to trained models of the same inputs and
             outputs, or to lists of them, trained from several seeds.
         x: test inputs, what `fit` took: an array of images `(samples, height,
-            width, channels)`, time series `(samples, steps, features)`, rows
-            of a table `(samples, columns)`, or token ids `(samples, length)`,
-            padded with 0; a nest of arrays, such as a dict of columns or
-            `{"token_ids": ..., "padding_mask": ...}`; a `DataFrame`; or,
-            without `y`, a data set that yields `(x, y)` or `(x, y,
-            sample_weight)` (`tf.data`, `keras.utils.PyDataset`, a
-            `DataLoader`), which is read once, whole; weights are left aside.
-            All numbers but token ids become floats.
+            width, channels)` (channels first if
+            `keras.config.image_data_format()` says so), time series
+            `(samples, steps, features)`, rows of a table `(samples, columns)`,
+            or token ids `(samples, length)`, padded with 0; a nest of arrays,
+            such as a dict of columns or `{"token_ids": ..., "padding_mask":
+            ...}`; a `DataFrame`; or, without `y`, a data set that yields `(x,
+            y)` or `(x, y, sample_weight)` (`tf.data`,
+            `keras.utils.PyDataset`, a `DataLoader`), which is read once,
+            whole; weights are left aside.
+            Token ids in batches of several lengths are padded with 0 to the
+            longest. All numbers but token ids become floats.
         y: their classes, ints `(samples,)` or `(samples, 1)` or one-hot; ones
             and zeros `(samples, labels)` of several labels at once; or
             numbers `(samples, outputs)` of a regression. Defaults to what the
@@ -59,15 +62,18 @@ def compare(
             to the gradient, integrated gradients, and random numbers, the
             control. A cache tells methods apart by their names, and models by
             their configuration and weights.
-        measures: names of measures. Defaults to all that fit the data.
+        measures: names of measures. Defaults to all that fit the data. Those
+            that add noise add it to what was given as floats, never to whole
+            numbers and categories of a table.
         truth: bools shaped like `x` (or that broadcast to it; of images
             without the channels): the features that matter. Texts without any
             do not count in the measures that need it. Defaults to `None`,
             unknown.
         domain: `"images"`, `"series"`, `"table"` or `"text"`. Defaults to
             `"auto"`: told by the axes and type of `x` (ints of two axes are
-            text; several inputs are a table of all their entries, or text
-            where they are token ids and what goes along with each).
+            text, unless they are a `DataFrame`; several inputs are a table of
+            all their entries, or text where they are token ids and what goes
+            along with each).
         seeds: list of ints, the seeds of each name's models, which the notes
             of the table name. Defaults to none.
         class_names: list of str, of the classes or the labels.

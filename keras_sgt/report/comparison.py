@@ -65,6 +65,7 @@ class Comparison:
         self.y = data.y
         self.truth = data.truth
         self.domain = data.domain
+        self.floats = bool(data.continuous.any())
         self.names = names
         self.shown = shown
         self.count = count
@@ -286,6 +287,10 @@ class Comparison:
         left = ""
         if self.task != CLASSES:
             left = f" Left out, for they are of exclusive classes: {titles}."
+        noisy = known_measures.of_floats(self.domain, self.task)
+        if noisy and not self.floats:
+            titles = ", ".join(map(known_measures.title, noisy))
+            left += f" Left out, for noise needs columns of floats: {titles}."
         attributed = {
             CLASSES: "the class that each model predicts",
             LABELS: "the label that each model finds most likely",

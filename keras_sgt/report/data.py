@@ -42,6 +42,13 @@ class Data:
             self, x=self.x[chosen], y=self.y[chosen], truth=truth
         )
 
+    @property
+    def continuous(self):
+        """Which columns of a table are floats, bools; of others all count."""
+        if self.domain != "table":
+            return np.array([True])
+        return np.atleast_1d(self.inputs.continuous)
+
 
 def unpacked(x, y):
     """`x` and `y`, also out of a data set that yields both.
@@ -65,11 +72,15 @@ def unpacked(x, y):
     pairs = [_pair(element) for element in _elements(x)]
     if not pairs:
         raise ValueError("The data set `x` is empty: it yields nothing.")
-    join = np.concatenate if _is_batch(*pairs[0]) else np.stack
-    return tuple(
-        keras.tree.map_structure(lambda *leaves: join(leaves), *column)
-        for column in zip(*pairs)
-    )
+    if not _is_batch(*pairs[0]):  # but samples
+        pairs = keras.tree.map_structure(lambda array: array[None], pairs)
+
+    def joined(name, batches):
+        return keras.tree.map_structure(
+            lambda *arrays: checks.joined(name, arrays, name == "x"), *batches
+        )
+
+    return tuple(joined(*part) for part in zip("xy", zip(*pairs)))
 
 
 def _is_array_list(x):
@@ -209,11 +220,13 @@ def true_features(truth, x, domain, inputs=None):
     if domain == "text":
         return _rationales(truth, x)
     truth = checks.truth_masks("truth", truth, x.shape)
-    if domain == "images" and (truth != truth[..., :1]).any():
+    axis = relevance.channels(x.ndim)
+    if domain == "images" and (truth != np.take(truth, [0], axis)).any():
         raise ValueError(
             "`truth` of images has to be the same in all channels: a pixel "
-            "matters or does not. Received: channels that differ. Pass "
-            "`truth.any(-1, keepdims=True)`."
+            "matters or does not. Pass "
+            f"`truth.any({axis}, keepdims=True)`. Received: channels (axis "
+            f"{axis}, by `keras.config.image_data_format()`) that differ"
         )
     return truth
 

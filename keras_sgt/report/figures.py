@@ -5,6 +5,7 @@ import textwrap
 
 import numpy as np
 
+from keras_sgt.evaluation import relevance as relevance_axes
 from keras_sgt.report import measures as known_measures
 
 COLOURS = ("#0072b2", "#e66101", "#009e73", "#cc79a7", "#56b4e9", "#999933")
@@ -18,9 +19,10 @@ def plot_maps(maps, images=None, opacity=0.7, percentile=99.0, ax=None):
     percentile of its magnitudes.
 
     Args:
-        maps: floats `(n, height, width)` or `(n, height, width, channels)`.
-        images: floats `(n, height, width, channels)` or `(n, height, width)`.
-            Defaults to none.
+        maps: floats `(n, height, width)` or `(n, height, width, channels)`,
+            channels first if `keras.config.image_data_format()` says so.
+        images: floats of such a shape, with any number of channels. Defaults
+            to none.
         opacity: float in [0, 1], of the maps over images. Defaults to 0.7.
         percentile: float in (0, 100], what the ends of the scale stand for.
             Defaults to 99.0.
@@ -39,15 +41,19 @@ def plot_maps(maps, images=None, opacity=0.7, percentile=99.0, ax=None):
     >>> ax = keras_sgt.report.plot_maps(np.random.rand(3, 8, 8) - 0.5)
     """
     maps = np.asarray(maps, "float64")
+    channels = relevance_axes.channels(4)
     if maps.ndim == 4:
-        maps = maps.mean(-1)
+        maps = maps.mean(channels)
     if maps.ndim != 3 or not maps.size:
         raise ValueError(
             "`maps` has to be an array `(n, height, width)` or `(n, height, "
-            f"width, channels)`. Received: maps of shape {maps.shape}"
+            "width, channels)`, or channels first by `keras.config`. Received: "
+            f"maps of shape {maps.shape}"
         )
     if images is not None:
         images = np.asarray(images)
+        if images.ndim == 4:
+            images = np.moveaxis(images, channels, -1)
         images = images[..., None] if images.ndim == 3 else images
         if images.shape[:3] != maps.shape:
             raise ValueError(
@@ -394,7 +400,10 @@ def _bars(relevance, names, ax, most=12):
     ax.barh(range(len(chosen)), shares, color=_diverging(np.sign(shares)))
     ax.set_yticks(
         range(len(chosen)),
-        [str(names[i] if names else i).replace("$", r"\$") for i in chosen],
+        [
+            str(i if names is None else names[i]).replace("$", r"\$")
+            for i in chosen
+        ],
         fontsize=7,
     )
     ax.set(xlim=(-1.05, 1.05), xlabel="relevance, largest ±1")
@@ -417,7 +426,8 @@ def words(ids, names):
 def outline(ax, truth):
     """The border of what is true of an image, on its axes."""
     mask = np.asarray(truth, bool)
-    mask = mask.any(-1) if mask.ndim == 3 else mask
+    if mask.ndim == 3:
+        mask = mask.any(relevance_axes.channels(4) - 1)
     if mask.any() and not mask.all():
         for colour, width in (("white", 2.5), ("black", 1.2)):
             ax.contour(mask, [0.5], colors=colour, linewidths=width)

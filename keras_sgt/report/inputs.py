@@ -18,6 +18,9 @@ from keras_sgt.introspection.nests import leaf_paths
 # Larger whole numbers are not exact in float32.
 _EXACT = 2**24
 
+# What tokenizers call them: KerasHub's, and others'.
+_TOKEN_IDS = (embeddings.TOKEN_IDS, "input_ids")
+
 
 class Inputs:
     """One array, which the model takes as it is.
@@ -27,9 +30,12 @@ class Inputs:
         names: list of str, of the features, or `None`.
         fill: function from samples to what a removed feature is replaced by,
             or `None` for what is usual in the domain.
+        continuous: bool, or bools `(columns,)`: what was given as floats, so
+            that noise on it is another input of the kind.
     """
 
     domain = names = fill = None
+    continuous = True
     key = ()
 
     def pack(self, array):
@@ -152,6 +158,10 @@ class Column:
     def width(self):
         return int(np.prod(self.shape))
 
+    @property
+    def continuous(self):
+        return self.dtype.kind == "f"
+
 
 class Columns(_Packing):
     """Several inputs of any kind, side by side: each entry is a column.
@@ -190,6 +200,10 @@ class Columns(_Packing):
             [c.name, str(c.dtype), list(c.shape), _texts(c.categories)]
             for c in self.columns
         ]
+        self.continuous = np.repeat(
+            [c.continuous for c in self.columns],
+            [c.width for c in self.columns],
+        )
         typical = np.concatenate([_typical(f) for f in found])[None]
         self.fill = lambda samples: typical
 
@@ -252,14 +266,12 @@ def read(x, models):
     Raises:
         ValueError: for what is no array of numbers or text.
     """
-    names = None
     if _is_frame(x):
-        names = [str(name) for name in x.columns]
-        x = _columns_or_array(x, models)
+        x = _columns(x)
+        if _goes_as_one(x, models):
+            return np.stack(list(x.values()), 1), _of_frame(x)
     if not _is_nest(x):
-        inputs = Inputs()
-        inputs.names = names
-        return x, inputs
+        return x, _of_array(x)
     paths = keras.tree.flatten(leaf_paths(x))
     arrays = [
         _leaf(path, leaf) for path, leaf in zip(paths, keras.tree.flatten(x))
@@ -272,7 +284,9 @@ def read(x, models):
         )
     structure = keras.tree.map_structure(lambda leaf: 0, x)
     if len(arrays) == 1 and arrays[0].ndim > 1 and arrays[0].dtype.kind != "U":
-        return arrays[0], Single(structure)
+        inputs = Single(structure)
+        inputs.continuous = arrays[0].dtype.kind == "f"
+        return arrays[0], inputs
     ids = _token_ids(paths, arrays)
     if ids is not None:
         inputs = Tokens(structure, arrays, ids)
@@ -296,14 +310,30 @@ def _is_nest(x):
     )
 
 
-def _columns_or_array(frame, models):
-    """What `fit` takes of a frame: a dict of its columns, or one array."""
+def _columns(frame):
+    """A dict of its columns."""
     names = [str(name) for name in frame.columns]
-    columns = {n: np.asarray(frame[c]) for n, c in zip(names, frame.columns)}
+    return {n: np.asarray(frame[c]) for n, c in zip(names, frame.columns)}
+
+
+def _goes_as_one(columns, models):
+    """Whether `fit` takes the columns of a frame as one array."""
     numeric = all(c.dtype.kind in "biuf" for c in columns.values())
-    if numeric and not any(_takes_several(model) for model in models):
-        return np.stack(list(columns.values()), 1)
-    return columns
+    return numeric and not any(_takes_several(model) for model in models)
+
+
+def _of_frame(columns):
+    inputs = Inputs()
+    inputs.domain, inputs.names = "table", list(columns)
+    kinds = [column.dtype.kind for column in columns.values()]
+    inputs.continuous = np.array([kind == "f" for kind in kinds])
+    return inputs
+
+
+def _of_array(x):
+    inputs = Inputs()
+    inputs.continuous = np.asarray(x).dtype.kind == "f"
+    return inputs
 
 
 def _takes_several(model):
@@ -329,9 +359,7 @@ def _token_ids(paths, arrays):
     shapes = {a.shape for a in arrays}
     kinds = {a.dtype.kind for a in arrays}
     named = [
-        i
-        for i, path in enumerate(paths)
-        if path.split("/")[-1] == embeddings.TOKEN_IDS
+        i for i, path in enumerate(paths) if path.split("/")[-1] in _TOKEN_IDS
     ]
     alike = len(shapes) == 1 and len(next(iter(shapes))) == 2
     return named[0] if alike and kinds <= set("biu") and named else None

@@ -66,6 +66,8 @@ class Entry:
         axes: what its curve is of, and along what; `None` without a curve.
         meaning: str, a sentence for who does not know it.
         needs_truth: whether it compares with the true features.
+        needs_floats: whether it adds noise to features, of which some have to
+            be floats.
         tasks: those in which it has a meaning.
     """
 
@@ -76,6 +78,7 @@ class Entry:
     kind: str | None
     meaning: str
     needs_truth: bool = False
+    needs_floats: bool = False
     tasks: tuple = TASKS
     axes: tuple | None = None
 
@@ -180,9 +183,12 @@ SHAKEN = 64  # samples, at a time, of which the sensitivity is measured
 
 
 def _shaken(data, share):
-    """Noise as large as a share of each column's, or all, deviation."""
+    """Noise as large as a share of each column's, or all, deviation.
+
+    None on whole numbers and categories, between which there is nothing.
+    """
     table = data.domain == "table"
-    scale = share * data.x.std(0 if table else None)
+    scale = share * data.x.std(0 if table else None) * data.continuous
 
     def perturb(x, rng):
         return (x + scale * rng.standard_normal(x.shape)).astype(x.dtype)
@@ -322,6 +328,7 @@ MEASURES = {
         "How badly a map, scaled to fit best, predicts what noise on the "
         "input does to the output, as a share of the output's variance. "
         "Lower is better.",
+        needs_floats=True,
         tasks=(LABELS, NUMBERS),
     ),
     "sensitivity": Entry(
@@ -332,6 +339,7 @@ MEASURES = {
         "stability",
         "How far a map moves, relative to its size, when its input hardly "
         "does; of a few samples. Lower: maps of like inputs are alike.",
+        needs_floats=True,
         tasks=(LABELS, NUMBERS),
     ),
     "relevance_mass": Entry(
@@ -413,7 +421,7 @@ QUALITY = {
 }
 
 
-def choose(wanted, domain, truth, task=CLASSES):
+def choose(wanted, domain, truth, task=CLASSES, floats=True):
     """The names of the measures of a comparison, checked."""
     fitting = [
         name
@@ -421,6 +429,7 @@ def choose(wanted, domain, truth, task=CLASSES):
         if domain in entry.domains
         and task in entry.tasks
         and (truth is not None or not entry.needs_truth)
+        and (floats or not entry.needs_floats)
     ]
     if wanted is None:
         return fitting
@@ -430,8 +439,9 @@ def choose(wanted, domain, truth, task=CLASSES):
     if unknown:
         raise ValueError(
             f"`measures` has to hold names out of {fitting} (those that need "
-            "the true features only with `truth`), for data of the domain "
-            f"{domain!r} and the task {task!r}. Received: {unknown}"
+            "the true features only with `truth`, those that add noise only "
+            f"if some columns are floats), for data of the domain {domain!r} "
+            f"and the task {task!r}. Received: {unknown}"
         )
     return list(wanted)
 
@@ -442,6 +452,16 @@ def of_other_tasks(domain, task):
         name
         for name, entry in MEASURES.items()
         if domain in entry.domains and task not in entry.tasks
+    ]
+
+
+def of_floats(domain, task):
+    """The measures of the domain and the task that need floats."""
+    return [
+        name
+        for name, entry in MEASURES.items()
+        if entry.needs_floats and domain in entry.domains
+        if task in entry.tasks
     ]
 
 

@@ -8,6 +8,7 @@ import platform
 import keras
 import numpy as np
 
+from keras_sgt.evaluation import relevance
 from keras_sgt.report import figures, verdict
 from keras_sgt.report import measures as known_measures
 from keras_sgt.report.tasks import CLASSES, LABELS, NUMBERS
@@ -252,8 +253,10 @@ def _inputs(comparison, side):
         return [_words(comparison, i) for i in range(len(x))]
     if comparison.domain == "table":
         return [{}] * len(x)
-    if comparison.domain == "images" and x.shape[-1] not in (1, 3):
-        x = x.mean(-1, keepdims=True)  # more channels than colours
+    if comparison.domain == "images":
+        x = np.moveaxis(x, relevance.channels(x.ndim), -1)
+        if x.shape[-1] not in (1, 3):
+            x = x.mean(-1, keepdims=True)  # more channels than colours
     x = _reduced(x, comparison.domain, side, channels=True)
     low, high = x.min(), x.max()
     if comparison.domain == "series":
@@ -297,7 +300,7 @@ def _reduced(values, domain, side, channels=False):
     if domain not in ("images", "series"):
         return values
     if domain == "images" and values.ndim == 4 and not channels:
-        values = values.mean(-1)
+        values = values.mean(relevance.channels(4))
     for axis in (1, 2):
         block = -(-values.shape[axis] // side)
         starts = np.arange(0, values.shape[axis], block)

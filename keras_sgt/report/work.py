@@ -8,6 +8,7 @@ import re
 import keras
 import numpy as np
 
+from keras_sgt.attribution import Attribution
 from keras_sgt.evaluation import prediction, results
 from keras_sgt.report import measures as known_measures
 from keras_sgt.report import tasks
@@ -40,9 +41,9 @@ class Work:
         truth = [] if data.truth is None else data.truth
         return [
             *(data.x, data.y, truth, self.shown, data.domain, logits),
-            *(data.task, list(data.inputs.key)),
+            *(data.task, list(data.inputs.key), data.continuous),
             *(__version__, keras.__version__),
-            keras.backend.backend(),
+            *(keras.backend.backend(), keras.config.image_data_format()),
             _architecture(model),
             [weight.path for weight in model.weights],
             [np.asarray(w) for w in model.get_weights()],
@@ -73,6 +74,8 @@ class Work:
         target = spread = None
         if self.data.task != tasks.CLASSES:
             target, spread = self._outputs(seen)
+        elif isinstance(method, Attribution):
+            method.explained.is_binary = True
 
         def attribute(x, target=None):
             options = {} if target is None else {"target": target}

@@ -29,19 +29,19 @@ def check_numbers(tolerance, counts):
         checks.count(name, value, low)
 
 
-def check_model(build_model):
+def check_model(build_model, seed):
     """Checks the function that makes models, and what it makes.
 
     Returns:
-        Whether the models' outputs are logits.
+        Two models, made from the seed.
     """
     if not callable(build_model):
         raise ValueError(
             "`build_model` has to be a function without arguments that returns "
             f"a compiled model. Received: build_model={build_model!r}"
         )
-    first, second = build_model(), build_model()
-    for model in (first, second):
+    first, second = models = [_built(build_model, seed) for _ in range(2)]
+    for model in models:
         if not isinstance(model, keras.Model):
             raise ValueError(
                 "`build_model()` has to return a `keras.Model`. Received: "
@@ -59,11 +59,24 @@ def check_model(build_model):
             "same object twice; move what builds and compiles the model into "
             "the function."
         )
+    if first.optimizer is second.optimizer is not None:
+        raise ValueError(
+            "`build_model()` has to make a new optimizer each time, since it "
+            "learns of the model that it trains. Received the same "
+            f"{type(first.optimizer).__name__} twice; move what makes it into "
+            "the function."
+        )
     prediction.check_model(first)
-    return _gives_logits(first)
+    return models
 
 
-def _gives_logits(model):
+def _built(build_model, seed):
+    keras.utils.set_random_seed(seed)
+    return build_model()
+
+
+def gives_logits(model):
+    """Whether a classifier's outputs are logits."""
     loss = losses.read(model.loss)
     if loss.kind not in (losses.CATEGORICAL, losses.BERNOULLI):
         raise ValueError(
@@ -139,22 +152,31 @@ def _array(values):
 
 
 def _check_ends(name, data):
-    cardinality = getattr(data, "cardinality", None)
-    endless = callable(cardinality) and int(cardinality()) == -1
     iterable = hasattr(data, "__iter__") and not inspect.isgenerator(data)
-    if endless or not iterable:
+    if _is_endless(data) or not iterable:
         raise ValueError(
-            f"`{name}` has to be {_ASKED}. Received: "
-            f"{type(data).__name__}{' without an end' if endless else ''}"
+            f"`{name}` has to be {_ASKED}. Received: {_kind(data)}"
         )
+
+
+def _is_endless(data):
+    cardinality = getattr(data, "cardinality", None)
+    if callable(cardinality):
+        return int(cardinality()) == -1
+    return getattr(data, "num_batches", 0) is None
+
+
+def _kind(data):
+    end = " without an end" if _is_endless(data) else ""
+    return f"{type(data).__name__}{end}"
 
 
 def check_train(train):
     """Checks that training can begin anew, in every trial."""
-    if train is None or inspect.isgenerator(train):
+    if train is None or inspect.isgenerator(train) or _is_endless(train):
         raise ValueError(
             f"`train` has to be {_ASKED}; every trial goes through it anew. "
-            f"Received: {type(train).__name__}"
+            f"Received: {_kind(train)}"
         )
     if isinstance(train, (tuple, list)) and len(train) not in (2, 3):
         raise ValueError(

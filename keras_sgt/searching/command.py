@@ -2,12 +2,9 @@
 
 import importlib
 import os
-import pathlib
 import sys
-import zipfile
 
-import numpy as np
-
+from keras_sgt import command_files
 from keras_sgt.searching.candidates import CANDIDATES
 from keras_sgt.searching.measures import MEASURES
 from keras_sgt.searching.search import search
@@ -87,15 +84,13 @@ def _add_settings(parser):
 
 
 def run(options):
-    for path in (options.out, options.model):
-        if path and not pathlib.Path(path).absolute().parent.is_dir():
-            raise ValueError(f"There is no folder to write {path} into")
+    check_paths(options)
     build_model = function(options.build_model)
-    train, _ = arrays("--train", options.train)
-    validation, truth = arrays("--validation", options.validation)
+    train, _ = load("--train", options.train)
+    validation, truth = load("--validation", options.validation)
     test = None
-    if options.test:
-        test, other = arrays("--test", options.test)
+    if options.test is not None:
+        test, other = load("--test", options.test)
         truth = (truth, other)
     found = search(
         build_model,
@@ -114,12 +109,26 @@ def run(options):
         seed=options.seed,
         batch_size=options.batch_size,
     )
-    print(found.verdict)
-    found.save(options.out)
-    print(f"wrote {options.out}")
-    if options.model and found.best is not None:
-        found.best.model.save(options.model)
-        print(f"wrote {options.model}")
+    written = [options.out]
+    try:
+        found.save(options.out)
+        if options.model and found.best is not None:
+            found.best.model.save(options.model)
+            written.append(options.model)
+    finally:  # a page that cannot be written takes no result with it
+        print(found.verdict)
+    print("\n".join(f"wrote {path}" for path in written))
+
+
+def check_paths(options):
+    read = (options.train, options.validation, options.test)
+    command_files.check_outputs(
+        [path for path in read if path is not None],
+        [
+            ("--out", options.out, command_files.PAGES),
+            ("--model", options.model, (".keras",)),
+        ],
+    )
 
 
 def function(text):
@@ -138,15 +147,7 @@ def function(text):
         raise ValueError(f"{text} cannot be imported: {error}") from error
 
 
-def arrays(option, file):
+def load(option, file):
     """`(x, y)` and the truth, or `None`, of an .npz file."""
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            found = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{option} has to be {_FILE}. {error}") from None
-    if not {"x", "y"} <= found.keys():
-        raise ValueError(
-            f"{option} has to be {_FILE}. {file} holds {sorted(found)}"
-        )
-    return (found["x"], found["y"]), found.get("truth")
+    arrays = command_files.load_data(option, file, _FILE)
+    return (arrays["x"], arrays["y"]), arrays.get("truth")

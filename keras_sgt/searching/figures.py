@@ -4,7 +4,8 @@ import itertools
 
 import numpy as np
 
-from keras_sgt import attribution, report
+from keras_sgt import report
+from keras_sgt.searching import measures
 from keras_sgt.searching.confirmation import CONTROL, GUIDED, TRADITIONAL
 
 COLOURS = ("#0072b2", "#e66101", "#009e73", "#cc79a7", "#56b4e9", "#999933")
@@ -130,7 +131,9 @@ def maps(search):
     axes[0].set_title("input", fontsize=9)
     axes[0].axis("off")
     for ax, training in zip(axes[1:], trainings):
-        found = attribution.Gradient(search.models[training].model)(shown)
+        found = measures.gradient_maps(
+            search.models[training].model, shown, search.plan.from_logits
+        )
         if x.ndim == 3:
             found = np.swapaxes(found, 1, 2)
         report.plot_maps(found, ax=ax)

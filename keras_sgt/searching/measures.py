@@ -189,9 +189,7 @@ def fair(measures, guidances):
 
 def measured(model, data, measures, from_logits):
     """Values of each sample, by measure, a dict of floats `(samples,)`."""
-    maps = attribution.Gradient(model, from_logits=from_logits)(
-        data.x, batch_size=128
-    )
+    maps = gradient_maps(model, data.x, from_logits)
     asked = Asked(
         model=model,
         data=data,
@@ -200,6 +198,13 @@ def measured(model, data, measures, from_logits):
         from_logits=from_logits,
     )
     return {name: MEASURES[name].compute(asked) for name in measures}
+
+
+def gradient_maps(model, x, from_logits):
+    """The gradient of the score of each sample's predicted class."""
+    gradient = attribution.Gradient(model, from_logits=from_logits)
+    gradient.explained.is_binary = True  # if it has a single unit
+    return gradient(x, batch_size=128)
 
 
 def correct(model, data, from_logits):

@@ -2,11 +2,14 @@
 
 import dataclasses
 import hashlib
+import json
 import typing
 
 import keras
 import numpy as np
+from keras import ops
 
+from keras_sgt.introspection import configurations
 from keras_sgt.searching import arguments
 from keras_sgt.searching import candidates as known_candidates
 from keras_sgt.searching import measures as known_measures
@@ -43,6 +46,7 @@ class Plan:
 
     Args:
         recipe: how models are trained.
+        built: what its models say of themselves.
         chosen_by, confirmed_by: data.
         from_logits: whether outputs are logits.
         candidates: dict from names to functions from settings to guidances.
@@ -53,6 +57,7 @@ class Plan:
     """
 
     recipe: Recipe
+    built: dict
     chosen_by: Data
     confirmed_by: Data
     from_logits: bool
@@ -106,9 +111,12 @@ class Plan:
 
     def signature(self):
         """What results depend on, beside the number of trials."""
+        train = keras.tree.flatten(self.recipe.train)
         return {
-            "data": _fingerprint(
-                *self.chosen_by, *self.confirmed_by, *self._of_train()
+            "build_model": _fingerprint(self.built),
+            "train": _fingerprint(*map(_lasting, train)),
+            "validation, test or truth": _fingerprint(
+                *self.chosen_by, *self.confirmed_by
             ),
             "candidates": list(self.candidates),
             "measures": self.measures,
@@ -118,10 +126,6 @@ class Plan:
             "samples": self.samples,
             "seed": self.seed,
         }
-
-    def _of_train(self):
-        arrays = keras.tree.flatten(self.recipe.train)
-        return [a for a in arrays if isinstance(a, np.ndarray)]
 
 
 def make_plan(
@@ -138,10 +142,15 @@ def make_plan(
     """Checks the arguments of `search`, and puts them together."""
     arguments.check_train(recipe.train)
     chosen_by, confirmed_by = _data(validation, test, truth, seed)
-    from_logits = arguments.check_model(recipe.build_model)
+    models = arguments.check_model(recipe.build_model, seed)
+    from_logits = arguments.gives_logits(models[0])
     domain = arguments.domain_of(chosen_by.x)
+    recipe = dataclasses.replace(recipe, example=chosen_by.x[:1])
+    for model in models:
+        recipe.build(model)
     plan = Plan(
-        recipe=dataclasses.replace(recipe, example=chosen_by.x[:1]),
+        recipe=recipe,
+        built=configurations.description(models),
         chosen_by=chosen_by,
         confirmed_by=confirmed_by,
         from_logits=from_logits,
@@ -232,10 +241,36 @@ def _short(value):
     return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
-def _fingerprint(*arrays):
+def _fingerprint(*parts):
     digest = hashlib.sha256()
-    for array in arrays:
-        if array is not None:
-            digest.update(str((array.shape, array.dtype)).encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
+    for part in parts:
+        if not isinstance(part, np.ndarray):
+            digest.update(json.dumps(part).encode())
+            continue
+        digest.update(str((part.shape, part.dtype)).encode())
+        if part.dtype == object:  # of addresses
+            digest.update(repr(part.tolist()).encode())
+        else:
+            digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _lasting(data):
+    """Arrays of what holds some; of a data set, what is cheap to tell."""
+    if ops.is_tensor(data):
+        return ops.convert_to_numpy(data)
+    if hasattr(data, "__array__"):
+        return np.asarray(data)
+    spec = str(getattr(data, "element_spec", None))
+    return [type(data).__name__, spec, _batches(data)]
+
+
+def _batches(data):
+    """How many a data set has, if it knows."""
+    cardinality = getattr(data, "cardinality", None)
+    if callable(cardinality):
+        return int(cardinality())
+    try:
+        return len(data)
+    except (TypeError, NotImplementedError):
+        return None

@@ -5,6 +5,7 @@ import dataclasses
 import html
 import io
 
+from keras_sgt import files
 from keras_sgt.searching.confirmation import (
     GUIDED,
     NOTHING,
@@ -161,9 +162,7 @@ class Search:
         """
         from keras_sgt.searching import page
 
-        text = page.render(self)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+        files.write(path, page.render(self))
 
     def _repr_html_(self):
         figure = self.figure()

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_sgt.introspection import configurations
 from keras_sgt.training import SaliencyGuidedModel
 
 
@@ -41,25 +42,24 @@ class Recipe:
         return sorted(thirds - {self.epochs})
 
     def model(self, seed):
-        """A new model with the initial weights of the seed.
-
-        Returns:
-            The model, and the configuration of its `compile`.
-        """
+        """A new model with the initial weights of the seed."""
         keras.utils.set_random_seed(seed)
         model = self.build_model()
-        config = model.get_compile_config()
-        if not model.built:
-            model(ops.convert_to_tensor(self.example))
+        self.build(model)
         if seed in self.initial:
             model.set_weights(self.initial[seed])
         else:
             self.initial[seed] = model.get_weights()
-        return model, config
+        return model
+
+    def build(self, model):
+        """Makes its weights, if it has none yet."""
+        if not model.built:
+            model(ops.convert_to_tensor(self.example))
 
     def guided(self, seed, guidances=None, step_fraction=1.0):
         """A compiled guided model; a traditional one without guidances."""
-        model, config = self.model(seed)
+        model = self.model(seed)
         keras.utils.set_random_seed(seed)
         options = {"kl_weight": 0.0}
         if guidances is not None:
@@ -68,7 +68,7 @@ class Recipe:
                 "step_fraction": step_fraction,
             }
         guided = SaliencyGuidedModel(model, **options)
-        guided.compile_from_config(config)
+        guided.compile(**configurations.compile_arguments(model))
         return guided
 
     def trained(

@@ -168,7 +168,12 @@ class Jobs:
         theirs = self.study.user_attrs.get(_SIGNATURE, mine)
         if theirs != mine:
             theirs = json.loads(theirs)
-            other = [k for k, v in signature.items() if theirs.get(k) != v]
+            if theirs.keys() != signature.keys():
+                raise ValueError(
+                    f"`storage` holds a search named {name!r} already, of "
+                    "another version of keras_sgt. Pass another `name`."
+                )
+            other = [k for k, v in signature.items() if theirs[k] != v]
             raise ValueError(
                 f"`storage` holds a search named {name!r} already, with other "
                 f"{', '.join(other)}. Pass another `name`, or the same "

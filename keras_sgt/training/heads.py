@@ -72,13 +72,18 @@ class Heads:
         target: `saliency_target` of the model.
         needs: what has to be known of each output: of "divergence", "score"
             and "loss"; see `Guidance.needs`.
+        output_names: the names of the outputs, if they have some.
 
     Raises:
         ValueError: where it is not.
     """
 
-    def __init__(self, loss, divergence, loss_weights, target, needs):
+    def __init__(
+        self, loss, divergence, loss_weights, target, needs, output_names=None
+    ):
         self.target = target
+        loss_weights = _weights_like(loss, loss_weights, output_names)
+        divergence = _divergences_like(loss, divergence, output_names)
 
         def head(key=None):
             described = _head(
@@ -201,7 +206,8 @@ class Heads:
         """The head, the output and its part of the others, for each head."""
         keys = range(len(outputs)) if _is_nested(outputs) else [None]
         if isinstance(outputs, dict):
-            keys = list(outputs)
+            # In the order in which Keras numbers them.
+            keys = keras.tree.flatten({key: key for key in outputs})
         for i, key in enumerate(keys):
             aliases = [key, names[i] if names and len(names) > i else None, i]
             head = _aliased(self._heads, aliases)
@@ -278,6 +284,47 @@ def _is_nested(value):
     return isinstance(value, (dict, list, tuple)) and not hasattr(
         value, "_fields"
     )
+
+
+def _weights_like(loss, weights, names):
+    """Loss weights in the container that the losses have, as Keras takes them.
+
+    Keras matches a list and a dict by their flat order.
+    """
+    if not _differ(loss, weights):
+        return weights
+    flat = keras.tree.flatten(weights)
+    if len(flat) != len(loss):
+        raise ValueError(
+            "`loss_weights` has to hold a weight for each of the "
+            f"{len(loss)} losses. Received: loss_weights={weights!r}"
+        )
+    if isinstance(loss, dict) and set(names or ()) == set(loss):
+        return dict(zip(names, flat))  # in the order of the outputs
+    return keras.tree.pack_sequence_as(loss, flat)
+
+
+def _divergences_like(loss, divergence, names):
+    """Divergences in the container that the losses have, by output."""
+    if not _differ(loss, divergence):
+        return divergence
+    if isinstance(loss, dict):
+        names = names if set(names or ()) == set(loss) else sorted(loss)
+        return dict(zip(names, divergence))
+    unknown = set(divergence) - set(names or ())
+    if unknown:
+        raise ValueError(
+            "`divergence` names outputs that the model does not have: "
+            f"{sorted(unknown)}. Its outputs: {names}. Pass a list, as `loss` "
+            "is one."
+        )
+    return [divergence.get(name) for name in names]
+
+
+def _differ(loss, value):
+    """Whether one is a dict and the other a list, of outputs."""
+    both = _is_nested(loss) and _is_nested(value)
+    return both and isinstance(loss, dict) != isinstance(value, dict)
 
 
 def _part(value, key):

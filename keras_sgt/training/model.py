@@ -360,6 +360,12 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
             return self._predict_together(inputs, batches)
         return self.model(inputs, training=training)
 
+    @property
+    def _wrapped_model(self):
+        """The wrapped model, where calling this one is to call that one."""
+        is_own = type(self).call is not SaliencyGuidedModel.call
+        return None if is_own else self.model
+
     def _predict_together(self, inputs, batches):
         together = [
             batch
@@ -827,7 +833,12 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
         if self.one_backward:
             needs.discard("score")
         return heads.Heads(
-            loss, self.divergence, loss_weights, self.saliency_target, needs
+            loss,
+            self.divergence,
+            loss_weights,
+            self.saliency_target,
+            needs,
+            self._names(),
         )
 
     def check_needs(self, guidance):

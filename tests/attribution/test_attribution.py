@@ -293,6 +293,47 @@ class TestModels:
         for old, new in zip(state, model.variables):
             np.testing.assert_array_equal(old, ops.convert_to_numpy(new))
 
+    @pytest.mark.parametrize("method", [Gradient, DeepLIFT])
+    def test_an_attribute_model_is_a_part_like_any_other(self, method):
+        """A head behind it belongs to the network, whatever it is called."""
+
+        class Net(keras.Model):
+            def __init__(self, name_of_part):
+                super().__init__()
+                self.name_of_part = name_of_part
+                backbone = keras.Sequential(
+                    [keras.Input((5,)), layers.Dense(4, "tanh")]
+                )
+                setattr(self, name_of_part, backbone)
+                self.head = layers.Dense(3, "softmax")
+
+            def call(self, inputs):
+                return self.head(getattr(self, self.name_of_part)(inputs))
+
+        maps = []
+        for name in ("backbone", "model"):
+            keras.utils.set_random_seed(0)
+            net = Net(name)
+            net(X)
+            maps.append(method(net)(X, 2))
+        np.testing.assert_allclose(*maps, rtol=1e-5)
+
+    def test_the_same_inputs_in_another_nest(self):
+        a, b = keras.Input((5,), name="a"), keras.Input((5,), name="b")
+        weights = RNG.normal(size=(2, 5, 1))
+        # As a list they come in the order b, a.
+        parts = [layers.Dense(1, use_bias=False)(t) for t in (b, a)]
+        model = keras.Model([b, a], layers.Add()(parts))
+        model.set_weights(weights)
+        method = InputXGradient(model)
+        for _ in range(2):
+            named = method({"a": X, "b": 2 * X}, 0)
+            listed = method([2 * X, X], 0)
+            expected = 2 * X * weights[0, :, 0], X * weights[1, :, 0]
+            for found in (listed, (named["b"], named["a"])):
+                for maps, own in zip(found, expected):
+                    np.testing.assert_allclose(maps, own, rtol=1e-4)
+
     def test_weights_that_change_are_followed(self):
         model = linear(WEIGHTS)
         method = Gradient(model)
@@ -645,6 +686,51 @@ def test_grad_cam_of_a_known_network():
         places = np.maximum(-pooled, 0) if relu else -pooled
         expected = np.einsum("nij,ia,jb->nab", places[..., 1], enlarge, enlarge)
         np.testing.assert_allclose(found[..., 0], expected, atol=1e-5)
+
+
+@pytest.fixture
+def format_of_images():
+    """Sets the format of images for a test."""
+    usual = keras.config.image_data_format()
+    yield keras.config.set_image_data_format
+    keras.config.set_image_data_format(usual)
+
+
+def smaller_inside(data_format, layer, *settings):
+    """Images of 8 × 10 to 3 classes by way of a layer with fewer places."""
+    first = data_format == "channels_first"
+    return keras.Sequential(
+        [
+            keras.Input((3, 8, 10) if first else (8, 10, 3)),
+            layer(*settings, data_format=data_format, name="places"),
+            layers.GlobalAveragePooling2D(data_format),
+            layers.Dense(3),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "layer", [(layers.Cropping2D, 1), (layers.Conv2D, 4, 3)]
+)
+def test_grad_cam_of_channels_first(layer, format_of_images):
+    """As an equal model of channels last, and an error where that is mixed."""
+    last, first = (
+        smaller_inside(f"channels_{side}", *layer) for side in ("last", "first")
+    )
+    first.set_weights(last.get_weights())
+    x = RNG.normal(size=(4, 8, 10, 3)).astype("float32")
+    moved = np.moveaxis(x, -1, 1)
+    expected = GradCAM(last, "places", relu=False)(x, 1)
+    with pytest.raises(ValueError, match=r"'places'.*channels_first"):
+        GradCAM(first, "places")(moved, 1)
+    format_of_images("channels_first")
+    with pytest.raises(ValueError, match=r"'places'.*channels_last"):
+        GradCAM(last, "places")(x, 1)
+    if layer[0] is layers.Conv2D and keras.backend.backend() == "tensorflow":
+        pytest.skip("TensorFlow convolves channels first on GPUs only")
+    found = GradCAM(first, "places", relu=False)(moved, 1)
+    assert abs(expected).max() > 0.01
+    np.testing.assert_allclose(found, np.moveaxis(expected, -1, 1), atol=1e-5)
 
 
 def test_temporal_rescaling_is_the_papers():

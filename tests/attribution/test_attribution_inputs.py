@@ -429,6 +429,38 @@ def test_the_index_of_a_frame_is_kept():
     assert list(found.index) == ["x", "y"]
 
 
+def test_an_optional_input_is_left_out_as_the_error_says():
+    class Sum(layers.Layer):
+        def call(self, one, other=None):
+            return one if other is None else one + other
+
+        def compute_output_shape(self, one_shape, other_shape=None):
+            return one_shape
+
+    one = keras.Input((3,), name="one")
+    other = keras.Input((3,), name="other", optional=True)
+    outputs = layers.Dense(1, use_bias=False)(Sum()(one, other))
+    model = keras.Model({"one": one, "other": other}, outputs)
+    x = {"one": RNG.normal(size=(4, 3)).astype("float32")}
+
+    class Without(keras.Model):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def call(self, x):
+            return self.network({**x, "other": None})
+
+    with pytest.raises(ValueError, match="leave an optional one out"):
+        Gradient(model)({**x, "other": None}, 0)
+    without = Without(model)
+    without(x)
+    kernel = model.get_weights()[0][:, 0]
+    np.testing.assert_allclose(
+        Gradient(without)(x, 0)["one"], np.tile(kernel, (4, 1)), rtol=1e-5
+    )
+
+
 def test_noise_needs_floats():
     x = RNG.integers(0, 256, (2, 5)).astype("uint8")
     method = SmoothGrad(FeatureAblation(linear(np.ones((5, 3)))))

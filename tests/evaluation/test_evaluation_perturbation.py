@@ -393,6 +393,40 @@ def test_remove_and_retrain_a_keras_model():
     assert found.curve[1] < 0.75
 
 
+def test_remove_and_retrain_takes_labels_as_the_loss_does():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(48, 4)).astype("float32"), rng.integers(0, 3, 48)
+
+    def retrained(loss, labels):
+        def build_model():
+            keras.utils.set_random_seed(1)
+            model = keras.Sequential([keras.layers.Dense(3, "softmax")])
+            model.compile("adam", loss)
+            return model
+
+        return evaluation.remove_and_retrain(
+            build_model,
+            (x, labels),
+            (x, labels),
+            abs(x),
+            abs(x),
+            levels=[0.25],
+            verbose=0,
+        )
+
+    numbers = retrained("sparse_categorical_crossentropy", y)
+    one_hot = retrained("categorical_crossentropy", np.eye(3)[y])
+    np.testing.assert_array_equal(one_hot.per_sample, numbers.per_sample)
+    np.testing.assert_array_equal(one_hot.curve, numbers.curve)
+    # At level 0 it is plain training.
+    keras.utils.set_random_seed(1)
+    plain = keras.Sequential([keras.layers.Dense(3, "softmax")])
+    plain.compile("adam", "categorical_crossentropy")
+    plain.fit(x, np.eye(3)[y], batch_size=256, verbose=0)
+    correct = plain.predict(x, verbose=0).argmax(1) == y
+    assert one_hot.curve[0] == correct.mean()
+
+
 X = np.random.default_rng(0).random((4, 6, 6, 1))
 Y = [0, 1, 2, 0]
 WITH_NAN = np.where(np.arange(36).reshape(6, 6, 1) == 3, np.nan, X)

@@ -1,5 +1,8 @@
 """`compare` takes what `fit` took, and says what it cannot take."""
 
+import contextlib
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -39,6 +42,13 @@ def rows(result):
 def compared(models, x, y=None, **options):
     options = {"methods": ["gradient"], "verbose": 0, **options}
     return keras_sgt.compare(models, x, y, **options)
+
+
+def content(result, path):
+    """What the page's script is given to draw."""
+    result.save(path)
+    text = path.read_text().split('id="data">')[1]
+    return json.loads(text.split("</script>")[0])
 
 
 class Batches(keras.utils.PyDataset):
@@ -101,6 +111,49 @@ class TestDataSets:
         ]
         assert rows(compared(models, batches)) == expected
 
+    @pytest.mark.parametrize("given", ["batches", "samples", "tf.data"])
+    def test_of_texts_of_any_length(self, given):
+        texts = [RNG.integers(1, 9, n) for n in (2, 3, 5, 5, 4, 1, 1)]
+        padded = keras.utils.pad_sequences(texts, padding="post")
+        y = np.arange(7) % 2
+        batches = [(padded[:2, :3], y[:2]), (padded[2:], y[2:])]
+        data = batches if given == "batches" else list(zip(texts, y))
+        if given == "tf.data":
+            tf = pytest.importorskip("tensorflow")
+            data = tf.data.Dataset.from_generator(
+                lambda: zip(texts, y),
+                output_signature=(
+                    tf.TensorSpec([None], "int32"),
+                    tf.TensorSpec([], "int32"),
+                ),
+            ).padded_batch(2)
+        model = reader(0, False, None)
+        options = {"measures": ["gini"]}
+        result = compared({"a": model}, data, **options)
+        assert result.domain == "text"
+        np.testing.assert_array_equal(result.x, padded)
+        expected = compared({"a": model}, padded, y, **options)
+        assert rows(result) == rows(expected)
+        right = [
+            model.predict(ids, verbose=0).argmax(1) == labels
+            for ids, labels in batches
+        ]
+        accuracy = np.concatenate(right).mean()
+        assert rows(result)["a", None, "accuracy"] == pytest.approx(
+            accuracy, abs=1e-5
+        )
+
+    @pytest.mark.parametrize("what", ["series", "rows", "labels"])
+    def test_what_cannot_be_padded_is_told(self, what):
+        shapes = {"series": [(4, 5, 8), (4, 6, 8)]}.get(what, [(4, 8), (4, 7)])
+        data = [(np.ones(shape, "float32"), np.ones(4)) for shape in shapes]
+        if what == "labels":
+            data = [(y[:, :1], y.astype(int)) for y, _ in data]
+        name = "y" if what == "labels" else "x"
+        sizes = rf"`{name}` have.*maxlen.*\({shapes[0][1]}.*\({shapes[1][1]}"
+        with pytest.raises(ValueError, match=sizes):
+            compared(pair(), data)
+
     def test_what_is_no_data_set(self):
         x = np.ones((20, 8), "float32")
         for data, told in {
@@ -154,6 +207,117 @@ def test_truth_without_channels():
         for given in (truth, truth[..., None], truth[..., None] & (x < 99))
     ]
     assert found[0] == found[1] == found[2]
+
+
+@contextlib.contextmanager
+def data_format(wanted):
+    usual = keras.config.image_data_format()
+    keras.config.set_image_data_format(wanted)
+    try:
+        yield
+    finally:
+        keras.config.set_image_data_format(usual)
+
+
+class TestChannelsFirst:
+    """The same as channels last, of a model that moves the axis itself."""
+
+    def given(self, channels):
+        x = RNG.normal(size=(8, 6, 9, channels)).astype("float32")
+        truth = np.zeros(x.shape[:3], bool)
+        truth[:, 2:5, :4] = True
+        last = pair((6, 9, channels))
+        first = {}
+        for name, model in last.items():
+            moves = [keras.Input((channels, 6, 9)), layers.Permute((2, 3, 1))]
+            first[name] = keras.Sequential([*moves, *model.layers])
+        return x, np.arange(8) % 3, truth, last, first
+
+    @pytest.mark.slow_to_compile
+    @pytest.mark.parametrize("channels", [3, 4])
+    def test_truth_and_page(self, channels, tmp_path):
+        x, y, truth, last, first = self.given(channels)
+        expected = compared(last, x, y, truth=truth)
+        drawn = content(expected, tmp_path / "last.html")
+        with data_format("channels_first"):
+            moved = np.moveaxis(x, -1, 1)
+            for own in (truth, truth[:, None] & (moved < 99)):
+                found = compared(first, moved, y, truth=own)
+                assert rows(found) == rows(expected)
+            again = content(found, tmp_path / "first.html")
+            with pytest.raises(ValueError, match=r"truth.any\(1"):
+                compared(first, moved, y, truth=moved > 0)
+        assert again["shape"] == drawn["shape"] == [6, 9]
+        assert {**again, "steps": 6} == drawn  # steps are of series
+
+    def test_is_computed_anew(self, tmp_path):
+        x, y = RNG.normal(size=(12, 4, 4, 4)), np.arange(12) % 3
+        given = {"a": classifier((4, 4, 4))}, x, y
+        options = {"measures": ["accuracy_drop"]}
+        last = compared(*given, cache=tmp_path, **options)
+        with data_format("channels_first"):
+            expected = rows(compared(*given, **options))
+            found = compared(*given, cache=tmp_path, **options)
+        assert rows(found) == expected != rows(last)
+
+    def test_figures(self):
+        pyplot = pytest.importorskip("matplotlib.pyplot")
+        x = RNG.normal(size=(2, 6, 9, 3))
+        pixels = []
+        for wanted, axis in (("channels_last", -1), ("channels_first", 1)):
+            with data_format(wanted):
+                maps, images = (np.moveaxis(a, -1, axis) for a in (x, x**2))
+                ax = keras_sgt.report.plot_maps(maps, images)
+                pixels.append(ax.images[0].get_array())
+                pyplot.close(ax.figure)
+        np.testing.assert_allclose(*pixels)
+
+    def test_pictures_while_training(self, tmp_path):
+        pyplot = pytest.importorskip("matplotlib.pyplot")
+        x, y, truth, last, first = self.given(3)
+        pictures = []
+        for wanted, models, axis in (
+            ("channels_last", last, -1),
+            ("channels_first", first, 1),
+        ):
+            with data_format(wanted):
+                moved = np.moveaxis(x, -1, axis)
+                monitor = keras_sgt.callbacks.SaliencyMonitor(
+                    moved[:1], y[:1], truth=truth[:1], folder=tmp_path / wanted
+                )
+                monitor.set_model(models["plain"])
+                monitor.on_train_begin()
+                monitor.on_epoch_end(0, {})
+            picture = tmp_path / wanted / "saliency-0001.png"
+            pictures.append(pyplot.imread(picture))
+        np.testing.assert_allclose(*pictures, atol=0.02)
+
+
+def test_names_in_arrays(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    x, y = RNG.normal(size=(20, 8)), np.arange(20) % 3
+    classes, features = ["cat", "dog", "owl"], list("abcdefgh")
+    for shape, domain in (((8,), "table"), ((4, 2), "series")):
+        own = features[: shape[-1]]
+        options = {"measures": ["gini"], "domain": domain}
+        given = {"a": classifier(shape)}, x.reshape(20, *shape), y
+        expected = compared(
+            *given, class_names=classes, feature_names=own, **options
+        )
+        found = compared(
+            *given,
+            class_names=np.array(classes),
+            feature_names=pandas.DataFrame(columns=own).columns,
+            **options,
+        )
+        pages = [content(r, tmp_path / "a.html") for r in (found, expected)]
+        assert pages[0] == pages[1]
+        assert pages[0]["classNames"] == classes
+        found.figure()
+    for names in ("cat", {0: "a", 1: "b", 2: "c"}, 3):
+        for argument in ("class_names", "feature_names"):
+            with pytest.raises(ValueError, match=f"{argument}. has to be a li"):
+                compared(pair(), x, y, **{argument: names})
 
 
 def columns(text=False):
@@ -222,6 +386,22 @@ class TestColumns:
         assert result.feature_names == list("abcdefgh")
         assert rows(result) == rows(compared(models, values, y))
 
+    def test_a_frame_of_whole_numbers(self):
+        pandas = pytest.importorskip("pandas")
+        values, y = RNG.integers(0, 5, (20, 8)), np.arange(20) % 3
+        models, options = {"a": classifier()}, {"measures": ["gini"]}
+        frame = pandas.DataFrame(values)
+        result = compared(models, frame, y, **options)
+        assert result.domain == "table"
+        assert rows(result) == rows(
+            compared(models, values * 1.0, y, **options)
+        )
+        # Ids of tokens in a frame have to be called so.
+        models = {"a": reader(0, False, 8)}
+        result = compared(models, frame + 1, y % 2, domain="text", **options)
+        expected = compared(models, values + 1, y % 2, **options)
+        assert rows(result) == rows(expected)
+
     def test_a_frame_of_columns(self):
         pandas = pytest.importorskip("pandas")
         models, x, y = columns()
@@ -262,6 +442,79 @@ class TestColumns:
         result.save(tmp_path / "page.html")
         assert '"Oslo"' in (tmp_path / "page.html").read_text()
 
+    @pytest.mark.slow_to_compile
+    @pytest.mark.parametrize("text", [False, True])
+    def test_noise_leaves_categories_alone(self, text):
+        """A model that is linear in its numbers, whatever the category."""
+        if text and keras.backend.backend() != "tensorflow":
+            pytest.skip("tensors of text are TensorFlow's")
+        x = {
+            "age": RNG.normal(size=24).astype("float32"),
+            "city": RNG.integers(0, 20, 24).astype("int32"),
+            "hours": RNG.normal(size=24).astype("float32"),
+        }
+        inputs = {name: keras.Input((1,), name=name) for name in x}
+        inputs["city"] = city = keras.Input((1,), name="city", dtype="int32")
+        if text:
+            names = np.array([f"city {i:02}" for i in range(20)])
+            x["city"] = names[x["city"]]
+            inputs["city"] = keras.Input((1,), name="city", dtype="string")
+            city = layers.StringLookup(
+                vocabulary=names.tolist(), num_oov_indices=0
+            )(inputs["city"])
+        parts = [
+            inputs["age"],
+            layers.Flatten()(layers.Embedding(20, 3)(city)),
+            inputs["hours"],
+        ]
+        outputs = layers.Dense(1)(layers.Concatenate()(parts))
+        models = {"plain": keras.Model(inputs, outputs)}
+        y = x["age"] + x["hours"]
+        result = compared(models, x, y, methods=["gradient", "random"])
+        found = rows(result)
+        assert found["plain", "gradient", "infidelity"] < 1e-6
+        assert found["plain", "gradient", "sensitivity"] < 1e-6
+        assert found["plain", "random", "infidelity"] > 1e-3
+
+    @pytest.mark.slow_to_compile
+    @pytest.mark.parametrize("given", ["nest", "frame", "array"])
+    def test_noise_needs_floats(self, given):
+        pandas = pytest.importorskip("pandas")
+        x, y = RNG.integers(0, 4, (24, 2)), RNG.normal(size=24)
+        models = {"a": classifier((2,), units=1, activation=None)}
+        options = {"domain": "table"} if given == "array" else {}
+        floats = x.astype("float32")
+        if given == "frame":
+            x, floats = pandas.DataFrame(x), pandas.DataFrame(floats)
+        if given == "nest":
+            x, floats = dict(zip("ab", x.T)), dict(zip("ab", floats.T))
+            inputs = {name: keras.Input((1,), name=name) for name in x}
+            sides = layers.Concatenate()([*inputs.values()])
+            models = {"a": keras.Model(inputs, layers.Dense(1)(sides))}
+        result = compared(models, x, y, **options)
+        noisy = {"infidelity", "sensitivity"}
+        assert result.domain == "table"
+        assert set(result.measures) == {"output_change", "output_left", "gini"}
+        told = "noise needs columns of floats: infidelity, sensitivity."
+        assert told in result.note
+        with pytest.raises(ValueError, match="some columns are floats"):
+            compared(models, x, y, measures=["infidelity"], **options)
+        result = compared(models, floats, y, **options)
+        assert noisy < set(result.measures)
+        assert "noise" not in result.note
+
+    def test_noise_on_other_columns_is_computed_anew(self, tmp_path):
+        pandas = pytest.importorskip("pandas")
+        floats = pandas.DataFrame(RNG.integers(0, 9, (24, 2)) * 1.0)
+        model = classifier((2,), units=1, activation=None)
+        given = {"measures": ["infidelity"], "methods": ["random"]}
+        y, found = RNG.normal(size=24), []
+        for frame in (floats, floats.astype({0: "int64"})):
+            kept = compared({"a": model}, frame, y, cache=tmp_path, **given)
+            assert rows(kept) == rows(compared({"a": model}, frame, y, **given))
+            found.append(rows(kept))
+        assert found[0] != found[1]
+
     def test_inputs_of_other_lengths_are_told(self):
         models, x, y = columns()
         x["age"] = x["age"][:5]
@@ -269,15 +522,18 @@ class TestColumns:
             compared(models, x, y)
 
 
-def reader(seed, padded):
+HUB = ("token_ids", "padding_mask")
+
+
+def reader(seed, padded, length=7, names=HUB):
     """A text model of token ids with a mask of what is padding."""
     keras.utils.set_random_seed(seed)
-    ids = keras.Input((7,), name="token_ids", dtype="int32")
+    ids = keras.Input((length,), name=names[0], dtype="int32")
     vectors = layers.Embedding(9, 4)(ids)
     inputs = ids
     if padded:
-        mask = keras.Input((7,), name="padding_mask", dtype="int32")
-        inputs = {"token_ids": ids, "padding_mask": mask}
+        mask = keras.Input((length,), name=names[1], dtype="int32")
+        inputs = dict(zip(names, (ids, mask)))
         weights = keras.ops.cast(mask, "float32")[..., None]
         pooled = keras.ops.sum(vectors * weights, 1)
     else:
@@ -298,10 +554,11 @@ class TestTexts:
         x[:, 5:] = 0
         return x, np.arange(12) % 2
 
-    def test_a_mask_goes_along_with_its_token(self):
+    @pytest.mark.parametrize("names", [HUB, ("input_ids", "attention_mask")])
+    def test_a_mask_goes_along_with_its_token(self, names):
         ids, y = self.given()
-        x = {"token_ids": ids, "padding_mask": (ids > 0).astype("int32")}
-        found = compared({"a": reader(0, True)}, x, y)
+        x = dict(zip(names, (ids, (ids > 0).astype("int32"))))
+        found = compared({"a": reader(0, True, names=names)}, x, y)
         assert found.domain == "text"
         # A model that makes the mask itself, of the same weights.
         assert rows(found) == rows(compared({"a": reader(0, False)}, ids, y))

@@ -1,9 +1,11 @@
 """Comparisons: their numbers, their files, what is refused, interruption."""
 
 import csv
+import hashlib
 import io
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from keras import layers
 import keras_sgt
 from keras_sgt import attribution, evaluation
 from keras_sgt.__main__ import main
+from keras_sgt.report.cache import Cache
 
 RNG = np.random.default_rng(0)
 
@@ -63,7 +66,73 @@ def compared(shape=(8, 8, 1), n=20, **options):
     return models, x, np.arange(n) % 3, options
 
 
+class OfOnesOwn(keras.Model):
+    """A dense layer and what ends it, in a `call` that nobody can read."""
+
+    def __init__(self, units, end=None):
+        super().__init__()
+        self.flat, self.dense = layers.Flatten(), layers.Dense(units)
+        self.end = end
+
+    def call(self, inputs):
+        outputs = self.dense(self.flat(inputs))
+        return outputs if self.end is None else self.end(outputs)
+
+
+def values_by_model(result):
+    found = {}
+    for row in result.rows:
+        key = row["measure"], row["method"]
+        found.setdefault(row["model"], {})[key] = row["value"]
+    return found
+
+
 class TestNumbers:
+    @pytest.mark.parametrize(
+        ("units", "methods"),
+        [
+            # The logits before a softmax that is no layer's are not known,
+            # and gradients are those of its logarithm.
+            (3, ["random"]),
+            (1, ["gradient", "integrated_gradients"]),
+        ],
+    )
+    def test_are_alike_for_networks_that_are(self, units, methods):
+        """Whatever ends them, and wherever: layers, operations, nothing."""
+        squash = ("softmax", keras.ops.softmax)
+        if units == 1:
+            squash = ("sigmoid", keras.ops.sigmoid)
+        known = classifier((5,), classes=units)
+        if units == 1:
+            known = keras.Sequential(
+                [
+                    keras.Input((5,)),
+                    layers.Flatten(),
+                    layers.Dense(1, squash[0]),
+                ]
+            )
+        weights = [RNG.normal(size=w.shape) for w in known.get_weights()]
+        models = {
+            "known": known,
+            "squashed": OfOnesOwn(units, squash[1]),
+            "logits": OfOnesOwn(units),
+        }
+        x = RNG.normal(size=(30, 5)).astype("float32")
+        for model in models.values():
+            model(x[:1])
+            model.set_weights(weights)
+        result = keras_sgt.compare(
+            models,
+            x,
+            np.arange(30) % max(units, 2),
+            methods=methods,
+            verbose=0,
+        )
+        found = values_by_model(result)
+        for name in ("squashed", "logits"):
+            for key, value in found["known"].items():
+                assert found[name][key] == pytest.approx(value, abs=2e-3), key
+
     def test_are_those_of_the_measures(self):
         models, x, y, options = compared(methods=["gradient"])
         models = {"guided": models["guided"]}
@@ -613,6 +682,36 @@ result.to_csv({out!r})
         second = keras_sgt.compare(models, x, y, **options)
         assert first.rows == second.rows
 
+    def test_bfloat16(self, tmp_path):
+        x, y = RNG.normal(size=(12, 4)).astype("float32"), np.arange(12) % 2
+        model = keras.Sequential(
+            [keras.Input((4,)), layers.Dense(2, "softmax", dtype="bfloat16")]
+        )
+        options = {"methods": ["gradient"], "measures": ["gini"], "verbose": 0}
+
+        def rows(cache=None):
+            return keras_sgt.compare(
+                {"a": model}, x, y, cache=cache, **options
+            ).rows
+
+        assert rows(tmp_path) == rows() == rows(tmp_path)
+        kept = set(tmp_path.iterdir())
+        model.set_weights([-w for w in model.get_weights()])
+        assert rows(tmp_path) == rows()
+        assert len(kept) < len(set(tmp_path.iterdir()))
+
+    def test_files_of_earlier_versions_are_found(self, tmp_path):
+        for array in (
+            np.arange(6, dtype="float32").reshape(2, 3).T,
+            np.array(["a", "of"]),
+            np.zeros((0, 2), "int64"),
+            np.array(True),
+        ):
+            text = str((array.dtype, array.shape)).encode()
+            name = hashlib.sha256(text + array.tobytes()).hexdigest()[:32]
+            Cache(tmp_path).get(array, dict)
+            assert (tmp_path / f"{name}.npz").exists()
+
 
 class TestBadInput:
     @pytest.mark.parametrize(
@@ -709,6 +808,45 @@ class TestCommandLine:
         assert "plain" in capsys.readouterr().out
         assert "guided" in (files / "report.html").read_text()
         assert (files / "r.csv").exists()
+
+    def test_a_terminal_of_few_characters(self, files, monkeypatch):
+        for encoding, told in (
+            ("utf-8", "↑ higher is better"),
+            ("cp1252", "? higher is better"),
+        ):
+            terminal = io.TextIOWrapper(io.BytesIO(), encoding)
+            monkeypatch.setattr(sys, "stdout", terminal)
+            out = f"{encoding}.html"
+            assert main(self.arguments(files, out=out)) == 0
+            terminal.flush()
+            assert told in terminal.buffer.getvalue().decode(encoding)
+            assert (files / out).exists()
+
+    def test_what_was_found_outlives_the_terminal(self, files, monkeypatch):
+        class Gone(io.StringIO):
+            def write(self, text):
+                if "higher is better" in text:
+                    raise BrokenPipeError("the terminal is gone")
+                return super().write(text)
+
+        monkeypatch.setattr(sys, "stdout", Gone())
+        assert (
+            main([*self.arguments(files), "--csv", str(files / "r.csv")]) == 2
+        )
+        assert "guided" in (files / "report.html").read_text()
+        assert "guided" in (files / "r.csv").read_text()
+
+    def test_what_was_found_outlives_a_full_disk(
+        self, files, capsys, monkeypatch
+    ):
+        def replace(*_):
+            raise OSError("no space left")
+
+        monkeypatch.setattr(pathlib.Path, "replace", replace)
+        assert main(self.arguments(files)) == 2
+        shown = capsys.readouterr()
+        assert "higher is better" in shown.out
+        assert "no space left" in shown.err
 
     def test_bad_input_is_told_and_ends_with_2(self, files, capsys):
         x, y = images()
@@ -937,12 +1075,71 @@ class TestMonitor:
             model = classifier((8, 8, 1))
             guided = keras_sgt.SaliencyGuidedModel(model, seed=1)
             guided.compile("adam", "sparse_categorical_crossentropy")
-            guided.fit(
-                x, y, epochs=2, shuffle=False, verbose=0, callbacks=callbacks
-            )
+            guided.fit(x, y, 8, epochs=3, verbose=0, callbacks=callbacks)
             weights.append(model.get_weights())
         for a, b in zip(*weights):
             np.testing.assert_array_equal(a, b)
+
+    def test_a_logit_is_the_class_that_its_loss_says(self):
+        """Its maps are those of the sigmoid that the loss applies."""
+        x, y = images()
+        y = np.minimum(y, 1)
+        found = {}
+        for name in ("logit", "sigmoid", "its own sigmoid"):
+            keras.utils.set_random_seed(0)
+            inputs = keras.Input((8, 8, 1))
+            ends = "sigmoid" if name == "sigmoid" else None
+            outputs = layers.Dense(1, ends)(layers.Flatten()(inputs))
+            if name == "its own sigmoid":
+                outputs = keras.ops.sigmoid(outputs)
+            model = keras.Model(inputs, outputs)
+            model.compile(
+                "sgd",
+                keras.losses.BinaryCrossentropy(from_logits=name == "logit"),
+            )
+            truth = np.zeros(x.shape, bool)
+            truth[:, :4] = True
+            monitor = keras_sgt.callbacks.SaliencyMonitor(x, y, truth=truth)
+            found[name] = model.fit(
+                x, y, epochs=2, verbose=0, callbacks=[monitor]
+            ).history
+        for other in ("logit", "its own sigmoid"):
+            for measure in ("saliency_gini", "saliency_mass"):
+                np.testing.assert_allclose(
+                    found[other][measure], found["sigmoid"][measure], rtol=1e-3
+                )
+
+    def test_a_training_that_diverges_ends_as_it_does_without(self, tmp_path):
+        x, y = images()
+        model = classifier((8, 8, 1))
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        monitor = keras_sgt.callbacks.SaliencyMonitor(x, y, folder=tmp_path)
+        stops = keras.callbacks.TerminateOnNaN()
+        broken = np.full_like(x, np.inf)
+        history = model.fit(
+            broken, y, epochs=3, verbose=0, callbacks=[monitor, stops]
+        ).history
+        assert len(history["loss"]) == 1
+        assert np.isnan(history["saliency_gini"]).all()
+        assert not os.listdir(tmp_path)
+
+    def test_a_model_that_cannot_be_explained_is_told_before_training(self):
+        x, y = images()
+        inputs = keras.Input((8, 8, 1))
+        flat = layers.Flatten()(inputs)
+        outputs = [layers.Dense(3, "softmax")(flat) for _ in range(2)]
+        model = keras.Model(inputs, outputs)
+        model.compile("sgd", ["sparse_categorical_crossentropy"] * 2)
+        before = model.get_weights()
+        with pytest.raises(ValueError, match="several outputs"):
+            model.fit(
+                x,
+                [y, y],
+                verbose=0,
+                callbacks=[keras_sgt.callbacks.SaliencyMonitor(x, y)],
+            )
+        for old, new in zip(before, model.get_weights()):
+            np.testing.assert_array_equal(old, new)
 
     def test_tensorboard(self, tmp_path):
         pytest.importorskip("tensorboard")

@@ -1,10 +1,13 @@
 """Small problems with a known truth, for searches in any process."""
 
+import itertools
+
 import keras
 import numpy as np
 from keras import layers
 
 import keras_sgt
+from keras_sgt.guidance import AdversarialConsistency
 
 
 def table(samples=240, seed=0):
@@ -55,3 +58,25 @@ def build_digits():
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     return model
+
+
+def stopped(build_model, train, validation, trainings, storage=None):
+    """A search of one candidate that the user stops after some trainings."""
+    made = itertools.count()  # two are looked at, one is for the candidate
+
+    def build():
+        if next(made) >= 3 + trainings:
+            raise KeyboardInterrupt
+        return build_model()
+
+    found = keras_sgt.search(
+        build,
+        train,
+        validation,
+        candidates={"mine": lambda trial: AdversarialConsistency(0.1)},
+        epochs=1,
+        storage=storage,
+        verbose=0,
+    )
+    assert found.interrupted
+    return found

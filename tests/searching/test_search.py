@@ -1,5 +1,7 @@
 """`keras_sgt.search`: what it finds, what it refuses, how workers share."""
 
+import io
+import os
 import pathlib
 import sys
 
@@ -14,8 +16,9 @@ import problems
 
 import keras_sgt
 from keras_sgt import attribution, evaluation
+from keras_sgt.__main__ import main
 from keras_sgt.guidance import AdversarialConsistency, MaskedConsistency
-from keras_sgt.searching import candidates, confirmation, measures
+from keras_sgt.searching import candidates, command, confirmation, measures
 
 TABLE = problems.table()
 
@@ -383,8 +386,6 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 
 @pytest.mark.slow_to_compile
 def test_from_the_command_line(tmp_path, capsys, monkeypatch):
-    from keras_sgt import __main__ as command
-
     monkeypatch.chdir(pathlib.Path(__file__).parent)
     x, y, truth = TABLE
     data = tmp_path / "data.npz"
@@ -395,10 +396,114 @@ def test_from_the_command_line(tmp_path, capsys, monkeypatch):
         "--trials 1 --epochs 1 --seeds 2 --candidates adversarial"
     )
     arguments = ["search", "problems:build_table", *options.split()]
-    assert command.main(arguments) == 0
+    assert main(arguments) == 0
     assert "train traditionally" in capsys.readouterr().out
     assert page.exists()
     assert keras.models.load_model(model).predict(x[:2], verbose=0).shape
     arguments[1] = "problems:nothing"
-    assert command.main(arguments) == 2
+    assert main(arguments) == 2
     assert "cannot be imported" in capsys.readouterr().err
+
+
+@pytest.fixture
+def called(tmp_path, monkeypatch):
+    """Calls the command with other options than those that would do."""
+    x, y, _ = TABLE
+    np.savez(tmp_path / "train.npz", x=x, y=y)
+    np.savez(tmp_path / "valid.npz", x=x, y=y)
+    monkeypatch.chdir(tmp_path)
+
+    def called(**options):
+        options = {
+            "train": "train.npz",
+            "validation": "valid.npz",
+            "out": "search.html",
+            **options,
+        }
+        given = [
+            part
+            for name, value in options.items()
+            for part in (f"--{name}", value)
+        ]
+        return main(["search", "problems:build_table", *given])
+
+    return called
+
+
+def test_the_command_refuses_before_the_work(
+    called, tmp_path, capsys, monkeypatch
+):
+    def build_table():
+        raise AssertionError("the work has started")
+
+    monkeypatch.setattr(problems, "build_table", build_table)
+    np.save("single.npy", TABLE[0])
+    np.savez("keys.npz", x=TABLE[0])
+    pathlib.Path("empty.npz").touch()
+    for folder in ("folder", "folder.html", "folder.keras"):
+        pathlib.Path(folder).mkdir()
+    for link in ("train.html", "train.keras"):
+        pathlib.Path(link).symlink_to("train.npz")
+    pathlib.Path("out.keras").symlink_to("search.html")
+    before = pathlib.Path("train.npz").read_bytes()
+    for option, value, told in (
+        ("out", "train.npz", "--out has to end in .html. Received: train.npz"),
+        ("out", "folder", "--out has to end in .html"),
+        ("out", "folder.html", "folder.html is a folder"),
+        ("out", "no/where.html", "--out: there is no folder no"),
+        ("out", "train.html", "--out would overwrite the input train.npz"),
+        ("model", "best", "--model has to end in .keras. Received: best"),
+        ("model", "", "--model has to end in .keras"),
+        ("model", "folder.keras", "folder.keras is a folder"),
+        ("model", "train.keras", "--model would overwrite the input train.npz"),
+        ("model", "out.keras", "--model would overwrite what --out writes"),
+        ("train", "single.npy", "--train has to be an .npz file"),
+        ("train", "single.npy", "it is a single array; use numpy.savez"),
+        ("validation", "empty.npz", "empty.npz: it is no such archive"),
+        ("validation", "none.npz", "--validation: there is no file none.npz"),
+        ("test", "keys.npz", "keys.npz lacks ['y']"),
+        ("test", "", "--test: there is no file"),
+    ):
+        assert called(**{option: value}) == 2, value
+        assert told in capsys.readouterr().err
+    assert pathlib.Path("train.npz").read_bytes() == before
+    assert not pathlib.Path("search.html").exists()
+
+
+class Gone(io.StringIO):
+    """A terminal that went away."""
+
+    def write(self, text):
+        raise BrokenPipeError("the terminal is gone")
+
+
+def test_what_was_found_outlives_the_terminal(called, found, monkeypatch):
+    monkeypatch.setattr(command, "search", lambda *_, **__: found)
+    monkeypatch.setattr(sys, "stdout", Gone())
+    assert called(model="best.keras") == 2
+    assert "<html" in pathlib.Path("search.html").read_text()
+    for ours, theirs in zip(
+        keras.models.load_model("best.keras").get_weights(),
+        found.best.model.get_weights(),
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def _no_space(*_):
+    raise OSError("no space left")
+
+
+def test_a_save_that_fails_takes_nothing_with_it(
+    called, found, tmp_path, capsys, monkeypatch
+):
+    pathlib.Path("search.html").write_text("the old page")
+    there = os.listdir(tmp_path)
+    monkeypatch.setattr(command, "search", lambda *_, **__: found)
+    # All is written by then, but under another name.
+    monkeypatch.setattr(pathlib.Path, "replace", _no_space)
+    assert called() == 2
+    shown = capsys.readouterr()
+    assert found.verdict in shown.out
+    assert "no space left" in shown.err
+    assert pathlib.Path("search.html").read_text() == "the old page"
+    assert os.listdir(tmp_path) == there

@@ -244,9 +244,19 @@ class TestSeveralInputsAndHeads:
         assert {"kind_loss", "size_loss", "divergence"} < set(history)
         assert history["divergence"][0] > 0
 
-    def test_divergences_add_up_with_the_weights_of_their_losses(self):
+    @pytest.mark.parametrize("weights_as", [list, dict])
+    @pytest.mark.parametrize("losses_as", [list, dict])
+    def test_divergences_add_up_with_the_weights_of_their_losses(
+        self, losses_as, weights_as
+    ):
         """Against the outputs for X and X̃, in NumPy."""
         x, y = self.data()
+        names = ("kind", "size")
+        losses, weights = [CROSSENTROPY, "mse"], [2.0, 0.5]
+        if losses_as is dict:
+            losses = dict(zip(names, losses))
+        if weights_as is dict:
+            weights = dict(zip(names, weights))
         model = self.model()
         guided = keras_sgt.SaliencyGuidedModel(
             model,
@@ -255,7 +265,7 @@ class TestSeveralInputsAndHeads:
             ),
         )
         labels = [y["kind"], y["size"]]
-        guided.compile("sgd", [CROSSENTROPY, "mse"], loss_weights=[2.0, 0.5])
+        guided.compile("sgd", losses, loss_weights=weights)
         masked = guided.mask_on_batch(x, labels)
         (z, a), (w, b) = (
             [ops.convert_to_numpy(o) for o in model(inputs)]
@@ -264,8 +274,56 @@ class TestSeveralInputsAndHeads:
         p, q = (np.exp(u) / np.exp(u).sum(1, keepdims=True) for u in (z, w))
         kl = (p * np.log(p / q)).sum(1).mean()
         expected = 2 * kl + 0.5 * ((a - b) ** 2).mean()
+        plain = keras.models.clone_model(model)
+        plain.set_weights(model.get_weights())
+        plain.compile("sgd", losses, loss_weights=weights)
+        alone = plain.test_on_batch(x, labels, return_dict=True)["loss"]
         logs = guided.train_on_batch(x, labels, return_dict=True)
         assert logs["divergence"] == pytest.approx(expected, rel=1e-4)
+        assert logs["loss"] == pytest.approx(alone + expected, rel=1e-4)
+
+    @pytest.mark.parametrize("losses_as", [list, dict])
+    def test_a_list_is_of_named_outputs_in_the_order_of_keras(self, losses_as):
+        """By the alphabet, not as the outputs were written."""
+        x = floats(3)
+        inputs = keras.Input((3,))
+        outputs = {
+            "z": layers.Dense(3)(inputs),
+            "a": layers.Dense(1)(inputs),
+        }
+        guided = keras_sgt.SaliencyGuidedModel(
+            keras.Model(inputs, outputs),
+            masking=keras_sgt.masking.FeatureMasking(
+                replacement=keras_sgt.masking.Constant(0.0)
+            ),
+        )
+        losses = ["mse", CROSSENTROPY]
+        if losses_as is dict:
+            losses = {"z": CROSSENTROPY, "a": "mse"}
+        guided.compile("sgd", losses, loss_weights=[0.5, 2.0])
+        y = {"z": classes(3), "a": floats(1)}
+        masked = guided.mask_on_batch(x, y)
+        one, other = (
+            {k: ops.convert_to_numpy(v) for k, v in guided.model(u).items()}
+            for u in (x, masked)
+        )
+        p, q = (
+            np.exp(u) / np.exp(u).sum(1, keepdims=True)
+            for u in (one["z"], other["z"])
+        )
+        kl = (p * np.log(p / q)).sum(1).mean()
+        expected = 2 * kl + 0.5 * ((one["a"] - other["a"]) ** 2).mean()
+        logs = guided.train_on_batch(x, y, return_dict=True)
+        assert logs["divergence"] == pytest.approx(expected, rel=1e-4)
+
+    def test_as_many_weights_as_losses(self):
+        guided = keras_sgt.SaliencyGuidedModel(self.model())
+        with pytest.raises(ValueError, match="each of the 2 losses"):
+            guided.compile(
+                "sgd",
+                {"kind": CROSSENTROPY, "size": "mse"},
+                loss_weights=[1.0],
+            )
 
     @pytest.mark.parametrize("nest", [dict, list])
     def test_a_divergence_for_one_head(self, nest, tmp_path):

@@ -28,8 +28,9 @@ class GradCAM(Attribution):
 
     Args:
         model: `keras.Model` with weights, for one input
-            `(samples, height, width, channels)` or
-            `(samples, steps, channels)`, channels last.
+            `(samples, height, width, channels)`, channels first if
+            `keras.config.image_data_format()` says so, or
+            `(samples, steps, channels)`.
         conv_layer: the layer, or its name, at any depth. Defaults to the last
             convolution that runs.
         relu: whether negative values become 0, as in the paper. Defaults to
@@ -37,7 +38,8 @@ class GradCAM(Attribution):
         **options: those of `Attribution`.
 
     Raises:
-        ValueError: if there is no such layer, or no places to show.
+        ValueError: if there is no such layer, no places to show, or the
+            layer's channels are on another axis than the input's.
 
     Reference: Selvaraju et al., "Grad-CAM: visual explanations from deep
     networks via gradient-based localization", ICCV 2017. Captum's
@@ -85,6 +87,7 @@ class GradCAM(Attribution):
                 f"input. Received: '{layer.name}' with an output of shape "
                 f"{tuple(activations.shape)}"
             )
+        channels = _channel_axis(layer, len(activations.shape))
         activations = ops.stop_gradient(activations)
 
         def score(activations):
@@ -92,11 +95,12 @@ class GradCAM(Attribution):
                 return ops.sum(self.scores(rows))
 
         gradient = backend.input_gradients(score, activations)
-        places = tuple(range(1, len(activations.shape) - 1))
+        axes = range(1, len(activations.shape))
+        places = tuple(axis for axis in axes if axis != channels)
         weights = ops.mean(gradient, axis=places, keepdims=True)
-        places = ops.sum(weights * activations, axis=-1, keepdims=True)
+        places = ops.sum(weights * activations, axis=channels, keepdims=True)
         places = ops.relu(places) if self.relu else places
-        return [_enlarged(places, rows.features[0])]
+        return [_enlarged(places, rows.features[0], channels)]
 
     def prepare(self, x, flat):
         shapes = [a.shape for a in flat]
@@ -133,13 +137,32 @@ def _recorded(layer, outputs):
     return embeddings.changed_output(layer, record)
 
 
-def _enlarged(values, like):
+def _channel_axis(layer, rank):
+    """Where the channels are, in the layer's output as in the input.
+
+    Keras has one format for images; series have their channels last.
+    """
+    usual = keras.config.image_data_format() if rank == 4 else "channels_last"
+    own = getattr(layer, "data_format", None) or usual
+    if own != usual:
+        raise ValueError(
+            f"`conv_layer` has to be {usual}, as the input is taken to be "
+            "(images by `keras.config.image_data_format()`, series always). "
+            "Pass another `conv_layer`, behind which the channels are there, "
+            "or, of images, call `keras.config.set_image_data_format`. "
+            f"Received: '{layer.name}' with data_format={own!r}"
+        )
+    return 1 if usual == "channels_first" else rank - 1
+
+
+def _enlarged(values, like, channels):
     """Bilinear, to the places of another tensor."""
-    size = like.shape[1:-1]
+    values = ops.moveaxis(values, channels, -1)
+    size = [n for axis, n in enumerate(like.shape) if axis not in (0, channels)]
     if len(size) == 1:
         values = ops.image.resize(
             values[:, :, None], (size[0], 1), data_format="channels_last"
         )[:, :, 0]
     else:
         values = ops.image.resize(values, size, data_format="channels_last")
-    return values + ops.zeros_like(like)
+    return ops.moveaxis(values, -1, channels) + ops.zeros_like(like)
