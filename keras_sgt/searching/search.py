@@ -119,6 +119,7 @@ def search(
             "seeds": (seeds, 2),
             "seed": (seed, 0),
             "samples": (samples, 8),
+            "batch_size": (1 if batch_size is None else batch_size, 1),
         },
     )
     plan = make_plan(

@@ -177,7 +177,7 @@ class Jobs:
             raise ValueError(
                 f"`storage` holds a search named {name!r} already, with other "
                 f"{', '.join(other)}. Pass another `name`, or the same "
-                "arguments and data."
+                "model, arguments and data."
             )
 
     def missing(self):

@@ -293,6 +293,7 @@ def _same():
             "trains for all of the measures",
         ),
         ({"trials": 0}, "trials"),
+        ({"batch_size": 0}, "batch_size"),
         ({"seeds": 1}, "seeds"),
         ({"storage": "sqlite:////nowhere/at/all.db"}, "cannot be reached"),
         ({"storage": "nonsense"}, "cannot be reached"),
