@@ -15,6 +15,7 @@ import torch
 
 from keras_sgt.introspection import layers as introspection
 from keras_sgt.introspection.patching import replaced
+from keras_sgt.introspection.spectral import normalised_layers
 
 _current = contextvars.ContextVar("shared_calls", default=None)
 
@@ -27,9 +28,14 @@ def shared_forward(model):
         return
     calls = _SharedCalls()
     token = _current.set(calls)
+    changed = {
+        id(inner)
+        for layer in normalised_layers(model)
+        for inner in introspection.all_layers(layer)
+    }
     with contextlib.ExitStack() as stack:
         for layer in introspection.all_layers(model, include_self=False):
-            if _is_same_in_training(layer):
+            if id(layer) not in changed and _is_same_in_training(layer):
                 stack.enter_context(replaced(layer, "call", calls.sharing))
         try:
             yield

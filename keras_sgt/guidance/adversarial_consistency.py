@@ -127,9 +127,13 @@ class AdversarialConsistency(Guidance):
         if self._place.moves_tokens(inputs):
             return
         low, high = self.bounds
-        for i in self._place.positions(inputs):
-            values = ops.convert_to_numpy(keras.tree.flatten(inputs)[i])
-            if values.min() < low or values.max() > high:
+        for values, real in zip(
+            self._place.clean(inputs, model), self._place.real(inputs, model)
+        ):
+            values = ops.convert_to_numpy(values)
+            if real is not None:
+                values = values[ops.convert_to_numpy(real)[:, :, 0]]
+            if values.size and (values.min() < low or values.max() > high):
                 raise ValueError(
                     f"`bounds` of `{type(self).__name__}` exclude the data. "
                     f"Received: bounds={self.bounds}, and inputs from "
@@ -145,7 +149,10 @@ class AdversarialConsistency(Guidance):
         return self._place.moved(batch, inputs, moves, self._limits(batch))
 
     def check_saliency(self, inputs, saliency):
-        self.masking.check_saliency(inputs, saliency, self.mask_fraction)
+        if self.masking is None:
+            self._place.check_gradient(inputs, saliency)
+        else:
+            self.masking.check_saliency(inputs, saliency, self.mask_fraction)
 
     def _moves(self, batch):
         """How far each tensor moves, a list."""
@@ -178,6 +185,8 @@ class AdversarialConsistency(Guidance):
         score = batch.loss if self.direction == "loss" else batch.score
         up = 1 if self.direction == "loss" else -1
         gradient = self._place.gradient(score, batch)
+        if self.masking is None:
+            batch.saliency[self.name] = gradient
         return [up * ops.cast(g, "float32") for g in gradient]
 
     def _scales(self, batch, moves):

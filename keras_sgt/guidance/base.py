@@ -25,8 +25,8 @@ class Batch(typing.NamedTuple):
             the outputs for the labels, summed.
         loss: function from inputs to the compiled loss, summed over samples.
         model: the guided model.
-        saliency: dict, where a guidance leaves what it ranked features by
-            under its name, for `check_saliency`.
+        saliency: dict, where a guidance leaves what it ranked or moved
+            features by under its name, for `check_saliency`.
     """
 
     inputs: typing.Any
@@ -136,7 +136,7 @@ class Guidance(keras.layers.Layer):
         """
 
     def check_saliency(self, inputs, saliency):
-        """Warns where what features were ranked by does not rank them.
+        """Warns where what features were ranked or moved by does neither.
 
         Looks at the values, as `check_inputs` does.
         """

@@ -10,7 +10,7 @@ from keras_sgt.guidance.masked_consistency import (
     masked,
     with_masking,
 )
-from keras_sgt.masking import FeatureMasking, Uniform
+from keras_sgt.masking import FeatureMasking, Uniform, get_masking
 
 
 @keras.saving.register_keras_serializable(package="keras_sgt")
@@ -41,11 +41,13 @@ class Comprehensiveness(Guidance):
         margin: float > 0, by how much the loss is to rise, in its own units.
             Defaults to `1.0`.
         weight: float ≥ 0. Defaults to `0.5`.
-        masking: a `keras_sgt.masking.Masking` that removes what is relevant.
+        masking: a `keras_sgt.masking.Masking` that removes what is relevant,
+            or the ranking of a `FeatureMasking`.
             For token ids `TokenMasking(ranking="relevance")`. Defaults to
             `FeatureMasking(ranking="relevance")`, whose replacement is drawn
             between the mean and a random value of the range.
-        seed: int, the seed of the default masking. Defaults to a random one.
+        seed: int, the seed of the default masking, or of one given by its
+            name. Defaults to a random one.
         name: name in the logs.
 
     Raises:
@@ -82,7 +84,7 @@ class Comprehensiveness(Guidance):
             masking = FeatureMasking(
                 ranking="relevance", replacement=MeanToUniform(seed=seed)
             )
-        self.masking = masking
+        self.masking = get_masking(masking, seed)
 
     def check(self, model):
         self.masking.check(model)

@@ -1,12 +1,14 @@
 """Where a guidance moves an input: the features it may, how far, in bounds."""
 
 import functools
+import warnings
 
 import keras
 from keras import ops
 
 from keras_sgt import backend
 from keras_sgt.guidance.base import Moved
+from keras_sgt.introspection.nests import leaf_paths
 from keras_sgt.masking import FeatureMasking, Mean, TokenMasking, gradients
 
 
@@ -116,7 +118,7 @@ class Place:
         """Moves of 0 where padding and special tokens are."""
         return [
             move if real is None else move * ops.cast(real, move.dtype)
-            for move, real in zip(moves, self._real(batch.inputs, batch.model))
+            for move, real in zip(moves, self.real(batch.inputs, batch.model))
         ]
 
     def scales(self, batch):
@@ -131,12 +133,14 @@ class Place:
         scales = []
         for values, counts in self._whole(batch):
             values = ops.cast(values, "float32")
-            if len(values.shape) >= 4:
+            rank = len(values.shape)
+            if rank >= 4:
                 low, high = _range(values, counts, None)
                 spread = high - low
                 scales.append(ops.where(ops.isfinite(spread), spread, 0.0))
                 continue
-            columns = 1 if tokens else values.shape[-1]
+            # A dict of columns may hold each as `(batch,)`.
+            columns = 1 if tokens or rank == 1 else values.shape[-1]
             left_out = ops.where(counts, 0.0, float("inf"))
             left_out = ops.broadcast_to(left_out, ops.shape(values))
             _, deviation = self._statistics.mean(
@@ -144,7 +148,8 @@ class Place:
                 ops.reshape(left_out, (-1, columns)),
                 None,
             )
-            scales.append(deviation)
+            shape = (*[1] * (rank - 1), columns)
+            scales.append(ops.reshape(deviation, shape))
         return scales
 
     def ranges(self, batch):
@@ -156,31 +161,56 @@ class Place:
         ranges = []
         for values, counts in self._whole(batch):
             rank = len(values.shape)
-            axes = None if rank >= 4 else tuple(range(rank - 1))
+            axes = None if rank >= 4 else tuple(range(max(rank - 1, 1)))
             ranges.append(_range(values, counts, axes))
         return ranges
 
     def moved(self, batch, inputs, moves, bounds=None):
-        """X̃: inputs with the moves added, in their bounds."""
+        """X̃: inputs with the moves added, in their bounds; padding stays."""
         if self.moves_tokens(inputs):
             return Moved(inputs, self._layer(batch.model), moves[0])
         flat = keras.tree.flatten(inputs)
-        for i, move, bound in zip(
-            self.positions(inputs), moves, bounds or [None] * len(moves)
+        for i, move, bound, real in zip(
+            self.positions(inputs),
+            moves,
+            bounds or [None] * len(moves),
+            self.real(batch.inputs, batch.model),
         ):
             values = flat[i] + ops.cast(move, flat[i].dtype)
             if bound is not None:
                 low, high = (ops.cast(b, flat[i].dtype) for b in bound)
                 values = ops.clip(values, low, high)
+            if real is not None:
+                values = ops.where(real, values, flat[i])
             flat[i] = values
         return keras.tree.pack_sequence_as(inputs, flat)
+
+    def check_gradient(self, inputs, gradient):
+        """Warns of inputs without a gradient, which no direction moves.
+
+        Args:
+            inputs: a nest of tensors.
+            gradient: what `gradient` returned for them.
+        """
+        gradient = [
+            ops.convert_to_numpy(ops.cast(g, "float32")) for g in gradient
+        ]
+        still = [g.size > 0 and not g.any() for g in gradient]
+        if not any(still):
+            return
+        what = "the inputs"
+        if not self.moves_tokens(inputs) and len(still) > 1:
+            paths = keras.tree.flatten(leaf_paths(inputs))
+            moving = [paths[i] for i in self.positions(inputs)]
+            what += f" {[name for name, s in zip(moving, still) if s]}"
+        warnings.warn(_STILL.format(what), stacklevel=3)
 
     def _whole(self, batch):
         """What moves of the whole batch, and which of it is in statistics."""
         inputs, counted = batch.whole
         pairs = []
         for values, real in zip(
-            self.clean(inputs, batch.model), self._real(inputs, batch.model)
+            self.clean(inputs, batch.model), self.real(inputs, batch.model)
         ):
             counts = ops.ones_like(values, dtype="bool")
             if real is not None:
@@ -190,13 +220,14 @@ class Place:
             pairs.append((backend.gathered(values), backend.gathered(counts)))
         return pairs
 
-    def _real(self, inputs, model):
+    def real(self, inputs, model):
         """`False` where padding is, a list like `clean`; `None` for no padding.
 
         Special tokens count as padding: they stay as they are.
         """
         flat = keras.tree.flatten(inputs)
         if not self.moves_tokens(inputs):
+            self._features.find_padding(model)
             return [
                 self._features.real_steps(flat[i], inputs)
                 for i in self.positions(inputs)
@@ -211,6 +242,16 @@ class Place:
 
     def _layer(self, model):
         return self._tokens.embedding(model)
+
+
+_STILL = (
+    "The gradient with respect to {} is 0 in this whole batch, so that they "
+    "are not moved. Token ids and category codes have none where they are "
+    "given as floats: pass them as integers, `x.astype('int32')`, or name what "
+    "is to move, `inputs=...`. A layer that rounds or counts, such as "
+    "`Discretization`, cuts the gradient too; in half precision small ones "
+    "vanish."
+)
 
 
 def _check_place(masking, inputs, layer):

@@ -83,9 +83,13 @@ class GradientPenalty(Guidance):
             moves = directions.random(clean, self.seed_generator)
         else:
             moves = self._place.gradient(batch.loss, batch)
+            batch.saliency[self.name] = moves
         moves = self._place.without_padding(moves, batch)
         steps = [self.h * m for m in directions.of_length_one(moves)]
         return self._place.moved(batch, batch.inputs, steps)
+
+    def check_saliency(self, inputs, saliency):
+        self._place.check_gradient(inputs, saliency)
 
     def penalty(self, output, clean, perturbed):
         change = output.loss(perturbed) - output.loss(clean)

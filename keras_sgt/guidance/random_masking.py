@@ -6,7 +6,7 @@ from keras import ops
 from keras_sgt.guidance import settings
 from keras_sgt.guidance.base import Guidance
 from keras_sgt.guidance.masked_consistency import masked, with_masking
-from keras_sgt.masking import FeatureMasking
+from keras_sgt.masking import get_masking
 
 
 @keras.saving.register_keras_serializable(package="keras_sgt")
@@ -22,9 +22,9 @@ class RandomMasking(Guidance):
             `"uniform"`, drawn anew from [0, 1) for each sample. Defaults to
             `"uniform"`.
         weight: float ≥ 0. Defaults to `1.0`.
-        masking: a `keras_sgt.masking.Masking`; for token ids
-            `TokenMasking(ranking="random")`. Defaults to
-            `FeatureMasking(ranking="random")`.
+        masking: a `keras_sgt.masking.Masking`, or the ranking of a
+            `FeatureMasking`; for token ids `TokenMasking(ranking="random")`.
+            Defaults to `"random"`.
         seed: int. Defaults to a random one.
         name: name in the logs.
 
@@ -61,9 +61,9 @@ class RandomMasking(Guidance):
                 f"rate={rate!r}"
             )
         self.rate = rate
-        if masking is None:
-            masking = FeatureMasking(ranking="random", seed=seed)
-        self.masking = masking
+        self.masking = get_masking(
+            "random" if masking is None else masking, seed
+        )
 
     def check(self, model):
         self.masking.check(model)

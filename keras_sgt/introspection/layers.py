@@ -126,11 +126,38 @@ def _specs(model, which):
         return None
 
 
+def padding_mask(output):
+    """What Keras holds to be padding in an output: bools, or `None`.
+
+    Private in Keras, which tells it to the `call` of layers only. So does this
+    where tensors have no attributes (JAX, where steps are traced).
+    """
+    if keras.backend.backend() != "jax" or output is None:
+        return getattr(output, "_keras_mask", None)
+    asking = _Asking()
+    asking(output)
+    return asking.found
+
+
+class _Asking(keras.layers.Layer):
+    """Keeps the padding mask that comes with an input."""
+
+    def __init__(self):
+        super().__init__(name="asking", autocast=False)
+        self.supports_masking = True
+        self.found = None
+
+    def call(self, inputs, mask=None):
+        self.found = mask
+        return inputs
+
+
 # Steps: their gradient is 0. Undocumented in Keras are the names of the classes
 # that `keras.ops` makes of its functions; the public way would be to ask an
 # operation whether it is differentiable.
 _CUTTING = (
-    *("Discretization", "HashedCrossing", "Hashing", "IntegerLookup"),
+    *("Discretization", "Embedding", "HashedCrossing", "Hashing"),
+    "IntegerLookup",
     *("Argmax", "Cast", "Ceil", "Floor", "FloorDivide", "Round", "Sign"),
     *("Trunc",),
 )

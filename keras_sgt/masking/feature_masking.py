@@ -3,6 +3,7 @@
 import functools
 import math
 import numbers
+import types
 import typing
 
 import keras
@@ -175,6 +176,8 @@ class FeatureMasking(Masking):
         self.inputs = inputs
         self.padding = padding
         self._padding_value = None if padding == "auto" else padding
+        # In an object of its own, which Keras does not track.
+        self._padding_of = types.SimpleNamespace(model={})
         self._means = replacements.Mean() if ranking == "relevance" else None
 
     def check(self, model):
@@ -196,7 +199,15 @@ class FeatureMasking(Masking):
                 f"{sorted(values)}. Pass the one of the padded steps: "
                 "`FeatureMasking(padding=...)`."
             )
-        self._padding_value = next(iter(values), None)
+        self._padding_of.model[id(model)] = next(iter(values), None)
+        self.find_padding(model)
+
+    def find_padding(self, model):
+        """Takes for padding what `check` found in that model."""
+        found = self._padding_of.model
+        # Looked up, for `torch.compile` cannot walk through the layers.
+        if id(model) in found:
+            self._padding_value = found[id(model)]
 
     def check_inputs(self, inputs, model=None):
         """Raises if what is masked contains NaN.
@@ -218,7 +229,8 @@ class FeatureMasking(Masking):
         Args:
             score: function from `inputs` to a scalar tensor.
             inputs: float tensor `(batch, ...)`, or a nest of them.
-            model: the `keras.Model` that `score` runs; not needed here.
+            model: the `keras.Model` that `score` runs: what it takes for
+                padding is padding in `call` too.
 
         Returns:
             List with the gradient of each masked input, in the order of
@@ -228,6 +240,7 @@ class FeatureMasking(Masking):
         Raises:
             ValueError: for an input without gradients, such as token ids.
         """
+        self.find_padding(model)  # several may be trained with one masking
         flat = keras.tree.flatten(inputs)
         chosen = self.positions(inputs)
         for i in chosen:

@@ -1,6 +1,7 @@
 """Masking of token ids, ranked at the output of their embedding."""
 
 import operator
+import weakref
 
 import keras
 from keras import ops
@@ -138,7 +139,7 @@ class TokenMasking(Masking):
         self.special_ids = _checked_ids(special_ids)
         self.pooling = pooling
         self.inputs = inputs
-        self._received = None  # the layer and input that belong together
+        self._received = None  # the model and input that belong together
 
     def check(self, model):
         """Raises unless the embedding layer can be told and has all the ids.
@@ -168,7 +169,7 @@ class TokenMasking(Masking):
         if self.layer is None and self.inputs is None:
             return
         layer, position = self.embedding(model), self.position(inputs)
-        found = (id(layer), position)
+        found = (weakref.ref(model), position)
         if found != self._received:
             embeddings.check_receives(
                 layer, position, inner(model), inputs, "TokenMasking"

@@ -13,7 +13,9 @@ from keras import ops
 
 from keras_sgt import backend
 from keras_sgt.guidance import Guidance
+from keras_sgt.introspection.layers import padding_mask
 from keras_sgt.masking.gradients import Score
+from keras_sgt.training import one_pass
 
 
 class Taken(typing.NamedTuple):
@@ -116,7 +118,8 @@ class CleanPass:
         """Keras's forward pass and loss.
 
         Returns:
-            The scaled loss, and the loss, its scale, outputs and state.
+            The scaled loss, and the loss, its scale, outputs, what is padding
+            in them, and the state.
         """
         optimizer = self._model.optimizer
         with self._scope() as scope:
@@ -125,7 +128,9 @@ class CleanPass:
             if optimizer is not None:
                 scale = optimizer.scale_loss(scale)
             state = [scope.get_current_value(v) for v, _ in self._state]
-        return loss * ops.cast(scale, loss.dtype), (loss, scale, outputs, state)
+        masks = keras.tree.map_structure(padding_mask, outputs)
+        found = loss, scale, outputs, masks, state
+        return loss * ops.cast(scale, loss.dtype), found
 
     def _scope(self):
         if not self._state:  # the variables hold their values
@@ -146,9 +151,11 @@ class CleanPass:
         variables = self._model.trainable_variables
         known = {id(variable): value for variable, value in self._state}
         values = [known.get(id(variable)) for variable in variables]
-        (loss, scale, outputs, state), weights, found = backend.joint_gradients(
+        forward, weights, found = backend.joint_gradients(
             scaled_loss, variables, values, tensors
         )
+        loss, scale, outputs, masks, state = forward
+        outputs = one_pass.padded(outputs, masks)
         self.taken = Taken(loss, outputs, scale, weights, state)
         # Neither a ranking nor a direction knows a scale.
         self._gradients = keras.tree.map_structure(

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_sgt import divergences
 from keras_sgt.introspection import losses
+from keras_sgt.introspection.layers import padding_mask
 from keras_sgt.introspection.logits import ends_in_logits
 from keras_sgt.training.saliency_scores import (
     NO_LABELS,
@@ -54,11 +55,13 @@ class Output(typing.NamedTuple):
 
     def divergence(self, clean, perturbed):
         """How far the predictions are apart, `(batch, ...)`."""
+        if isinstance(self.head.divergence, divergences.Divergence):
+            clean, perturbed = _with_units(clean), _with_units(perturbed)
         return self.head.divergence(clean, perturbed)
 
     def loss(self, predictions):
         """The compiled loss of each position, `(batch, ...)`."""
-        return self.head.loss(self.y, predictions)
+        return self.head.loss(self.y, _with_units(predictions))
 
 
 class Heads:
@@ -86,6 +89,10 @@ class Heads:
         divergence = _divergences_like(loss, divergence, output_names)
 
         def head(key=None):
+            if _is_nested(_part(loss, key)) and key is not None:
+                if needs:
+                    raise ValueError(_NESTED.format(loss=loss))
+                return None
             described = _head(
                 *(_part(v, key) for v in (loss, divergence, loss_weights))
             )
@@ -157,6 +164,9 @@ class Heads:
             scores = label_scores(head, label, output, logits_of)
             if weight is not None:
                 scores = scores * like_scores(ops.not_equal(weight, 0), scores)
+            real = padding_mask(output)
+            if real is not None:
+                scores = scores * like_scores(real, scores)
             total += ops.sum(scores)
         return total
 
@@ -175,11 +185,13 @@ class Heads:
                 if weight is not None:
                     weight = ops.cast(ops.not_equal(weight, 0), "float32")
                 summed = Reduced(head.loss, reduction="sum")
-                total += head.weight * summed(label, output, weight)
+                total += head.weight * summed(
+                    label, _with_units(output), weight
+                )
         return total
 
     def penalty(
-        self, penalty, clean, perturbed, y, sample_weight, output_names
+        self, penalty, clean, perturbed, y, sample_weight, output_names, whole
     ):
         """The sum of a penalty over all outputs, reduced as Keras does.
 
@@ -191,15 +203,21 @@ class Heads:
                 count.
             sample_weight: as for `fit`.
             output_names: the names of the outputs, if they have some.
+            whole: how many times as many samples the whole batch has.
         """
         total = 0
         rows = self._by_output(clean, output_names, perturbed, y, sample_weight)
         for head, one, other, label, weight in rows:
             if head.ignore_class is not None and label is not None:
                 weight = _without_ignored(head, label, one, weight)
-            values = functools.partial(penalty, Output(head, label))
+            values = functools.partial(_swapped, penalty, Output(head, label))
             reduced = Reduced(values, reduction=head.reduction)
-            total += head.weight * reduced(one, other, weight)
+            # What is padding Keras takes from its second argument: as it is
+            # in X, since X̃ may have more.
+            value = reduced(other, one, weight)
+            if head.reduction == "sum":
+                value = value * ops.cast(whole, value.dtype)
+            total += head.weight * value
         return total
 
     def _by_output(self, outputs, names, *others):
@@ -231,6 +249,12 @@ _NO_LABELS_FOR_LOSS = (
     "This guidance is made from the loss, which needs labels, and `y` is None. "
     "Train with labels, or with `MaskedConsistency` and "
     "`saliency_target='prediction'`."
+)
+
+_NESTED = (
+    "Guidance takes a loss for each output, in one list or dict. Received "
+    "outputs that are nested more deeply: loss={loss!r}. Give the model its "
+    "outputs in one list or dict, or train with `kl_weight=0`."
 )
 
 _NO_DIVERGENCE = (
@@ -291,14 +315,18 @@ def _weights_like(loss, weights, names):
 
     Keras matches a list and a dict by their flat order.
     """
-    if not _differ(loss, weights):
+    is_one = not _is_nested(loss)
+    if not _is_nested(weights) or not (is_one or _differ(loss, weights)):
         return weights
     flat = keras.tree.flatten(weights)
-    if len(flat) != len(loss):
+    count = 1 if is_one else len(loss)
+    if len(flat) != count:
         raise ValueError(
-            "`loss_weights` has to hold a weight for each of the "
-            f"{len(loss)} losses. Received: loss_weights={weights!r}"
+            f"`loss_weights` has to hold as many weights as there are losses, "
+            f"{count}. Received: loss_weights={weights!r}"
         )
+    if is_one:
+        return flat[0]
     if isinstance(loss, dict) and set(names or ()) == set(loss):
         return dict(zip(names, flat))  # in the order of the outputs
     return keras.tree.pack_sequence_as(loss, flat)
@@ -343,6 +371,15 @@ def _aliased(value, aliases):
     if _is_nested(value):
         return value[aliases[-1]]
     return value
+
+
+def _swapped(penalty, output, perturbed, clean):
+    return penalty(output, clean, perturbed)
+
+
+def _with_units(output):
+    """Outputs with an axis of units, of which a squeezed one has lost its."""
+    return output[:, None] if len(output.shape) == 1 else output
 
 
 def _without_ignored(head, y, outputs, weight):

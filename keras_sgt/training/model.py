@@ -17,6 +17,7 @@ from keras_sgt.guidance.settings import weight as checked_weight
 from keras_sgt.introspection import layers as introspection
 from keras_sgt.introspection.logits import check_softmax, recorded_logits
 from keras_sgt.introspection.patching import replaced
+from keras_sgt.introspection.spectral import normalised_already
 from keras_sgt.masking import Batch as WholeBatch
 from keras_sgt.masking.gradients import Score
 from keras_sgt.training import (
@@ -139,10 +140,13 @@ class _Step:
     Args:
         perturbed: list of `_Perturbed`.
         clean: `clean_pass.Taken`, if the clean pass has been taken.
+        before: pairs of variables and their values before it, where Keras
+            holds those outside of the variables.
     """
 
     perturbed: list
     clean: typing.Any = None
+    before: typing.Any = ()
 
     def __post_init__(self):
         self._owes_outputs = self.clean is not None
@@ -471,22 +475,32 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
             return loss
         if self._class_weighted:
             sample_weight = None
-        share = self._share((x, y_pred, y, sample_weight))
+        x, y, sample_weight = self._share((x, y, sample_weight))
+        share, whole = y_pred, 1
+        if self._plan.stride > 1:
+            part = slice(None, None, self._plan.stride)
+            share = one_pass.some_samples(y_pred, part)
+            # A sum over a share stands for that over the batch.
+            whole = one_pass.samples(y_pred) / one_pass.samples(share)
         for batch in step.perturbed:
-            loss = loss + self._weighted_penalty(batch, *share)
+            loss = loss + self._weighted_penalty(
+                batch, x, share, y, sample_weight, whole
+            )
         return loss
 
     def _is_of_inference(self, guidance):
         return guidance.without_dropout and self._plan.drops
 
-    def _weighted_penalty(self, batch, x, y_pred, y, sample_weight):
+    def _weighted_penalty(self, batch, x, y_pred, y, sample_weight, whole):
         if self._is_of_inference(batch.guidance):
             predict = functools.partial(self._predict, training=False)
             y_pred, batch.outputs = predict(x), batch.predict(predict)
         if batch.outputs is None:
             batch.outputs = batch.predict(self._predict_perturbed)
         if self.one_backward:  # also where nothing asked for a gradient
-            y_pred = keras.tree.map_structure(ops.stop_gradient, y_pred)
+            y_pred = one_pass.with_padding(
+                y_pred, ops.stop_gradient, of_mask=lambda mask: mask
+            )
         penalty = self._plan.heads.penalty(
             batch.guidance.penalty,
             y_pred,
@@ -494,6 +508,7 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
             y,
             sample_weight,
             self._names(),
+            whole,
         )
         inputs = batch.inputs
         if isinstance(inputs, Moved):
@@ -623,7 +638,7 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
         drawn = [
             scope.get_current_value(v) for v in self.non_trainable_variables
         ]
-        step = _Step(batches, clean and clean.taken)
+        step = _Step(batches, clean and clean.taken, mapping)
         if step.clean is None:
             return step, [(trainable, drawn, *rest)]
         return step, [step.clean.state_after(state[0], drawn)]
@@ -753,10 +768,11 @@ class SaliencyGuidedModel(ChangingNumbers, keras.Model):
         return self(inputs)
 
     def _predict_perturbed(self, inputs):
-        if self.masked_statistics:
-            return self._predict(inputs, training=True)
-        with backend.restored(self._statistics()):
-            return self._predict(inputs, training=True)
+        with normalised_already(self, _step_under_way().before):
+            if self.masked_statistics:
+                return self._predict(inputs, training=True)
+            with backend.restored(self._statistics()):
+                return self._predict(inputs, training=True)
 
     def _shared_forward(self):
         # Of one pass, or one backward pass, the saliency's is no part.

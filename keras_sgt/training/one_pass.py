@@ -14,6 +14,7 @@ from keras_sgt.introspection.layers import (
     argument_of,
     between_layers,
     is_of_keras,
+    padding_mask,
 )
 
 # Layers that treat each sample by itself, at their default arguments. Of
@@ -81,7 +82,31 @@ def predict(model, batches):
         is_last = len(parts) == len(batches) - 1
         parts.append(slice(start, None if is_last else end))
         start = end
-    return [keras.tree.map_structure(_Samples(part), outputs) for part in parts]
+    return [some_samples(outputs, part) for part in parts]
+
+
+def some_samples(outputs, part):
+    """A slice of outputs, and of what Keras holds to be padding in them."""
+    return with_padding(outputs, lambda tensor: tensor[part])
+
+
+def with_padding(outputs, function, of_mask=None):
+    """A function of each output, whose padding Keras still knows.
+
+    Losses leave out what is padding.
+
+    Args:
+        outputs: tensor, or a nest of them and of `None`.
+        function: callable, from a tensor to another one.
+        of_mask: the same for the padding mask. Defaults to `function`.
+    """
+
+    def changed(output):
+        if output is None or padding_mask(output) is None:
+            return None if output is None else function(output)
+        return _Padded(function, of_mask or function)(output)
+
+    return keras.tree.map_structure(changed, outputs)
 
 
 def samples(batch):
@@ -97,22 +122,30 @@ def _one_after_the_other(clean, *others):
     return ops.concatenate([clean, *others], axis=0)
 
 
-class _Samples(layers.Layer):
-    """Some samples of an output, and of what Keras holds to be padding in it.
+def padded(outputs, masks):
+    """Outputs of which Keras knows the padding, where they had lost it."""
 
-    Losses leave out what is padding.
-    """
+    def changed(output, mask):
+        if mask is None or padding_mask(output) is not None:
+            return output
+        return _Padded(lambda tensor: tensor, lambda _: mask)(output)
 
-    def __init__(self, part):
-        super().__init__(name="samples", autocast=False)
+    return keras.tree.map_structure(changed, outputs, masks)
+
+
+class _Padded(layers.Layer):
+    """A function of an output, and of its padding mask."""
+
+    def __init__(self, function, of_mask):
+        super().__init__(name="padded", autocast=False)
         self.supports_masking = True
-        self.part = part
+        self.function, self.of_mask = function, of_mask
 
     def call(self, inputs):
-        return inputs[self.part]
+        return self.function(inputs)
 
     def compute_mask(self, inputs, previous_mask):
-        return None if previous_mask is None else previous_mask[self.part]
+        return self.of_mask(previous_mask)
 
 
 def _treats_each_sample_by_itself(layer):

@@ -32,6 +32,10 @@ def label_scores(head, y, outputs, logits_of):
         Float32 `(batch, ...)`, one for each position of the output.
     """
     meaning = head.meaning
+    if len(outputs.shape) == 1:  # of a single unit, squeezed
+        known = logits_of(outputs)
+        logits_of = functools.partial(_of_one_unit, known)
+        outputs = outputs[:, None]
     if isinstance(meaning, CategoricalKL):
         scores = _logits(outputs, meaning.from_logits, logits_of, _log)
         if head.ignore_class is not None:
@@ -47,6 +51,10 @@ def label_scores(head, y, outputs, logits_of):
         y = ops.reshape(ops.cast(y, "float32"), ops.shape(scores))
         return ops.sum((2 * y - 1) * scores, axis=-1)
     return ops.sum(ops.cast(outputs, "float32"), axis=-1)
+
+
+def _of_one_unit(logits, outputs):
+    return None if logits is None else logits[:, None]
 
 
 def counted_samples(sample_weight):

@@ -89,6 +89,38 @@ def test_the_masking_layer_of_a_model_tells_the_padding(series, ranking):
     assert history["divergence"][0] > 0
 
 
+@pytest.mark.parametrize("moves", [False, True])
+def test_models_that_share_a_masking_keep_their_padding(series, moves):
+    x, y = series[0][:4], np.arange(4) % 3
+    padded = ~series[2][:4]
+
+    def compiled(shared, *first):
+        keras.utils.set_random_seed(0)
+        rest = layers.LSTM(5), layers.Dense(3)
+        model = keras.Sequential([keras.Input(x.shape[1:]), *first, *rest])
+        guided = keras_sgt.SaliencyGuidedModel(model, guidance=shared)
+        guided.compile("sgd", CROSSENTROPY)
+        return guided
+
+    def term():
+        guidance = keras_sgt.guidance
+        if moves:
+            return guidance.AdversarialConsistency(0.3, bounds=None)
+        masking = FeatureMasking(replacement=Constant(GONE))
+        return guidance.MaskedConsistency(masking=masking)
+
+    shared = term()
+    alone = compiled(term(), layers.Masking(PAD))
+    one, other = compiled(shared, layers.Masking(PAD)), compiled(shared)
+    for _ in range(2):  # whichever was stepped last
+        changed = one.mask_on_batch(x, y) != x
+        assert changed[~padded].any()
+        assert not changed[padded].any()
+        assert (other.mask_on_batch(x, y) != x)[padded].any()
+        logs = one.train_on_batch(x, y, return_dict=True)
+        assert logs == alone.train_on_batch(x, y, return_dict=True)
+
+
 @pytest.mark.parametrize("per", ["channel", "sample"])
 def test_statistics_are_those_of_real_steps(series, per):
     x, saliency, real = series

@@ -310,6 +310,29 @@ class TestBadInput:
         with pytest.raises(ValueError, match="receives the input 'body'"):
             guided(model, layer="of_body", inputs="title").fit(x, y, verbose=0)
 
+    def test_a_layer_that_embeds_another_input_in_the_next_model(self):
+        words = layers.Embedding(9, 3, name="words")
+        others = layers.Embedding(9, 3, name="others")
+
+        def model(*embeddings):
+            texts = [keras.Input((6,), dtype="int32") for _ in embeddings]
+            vectors = [
+                layers.GlobalMaxPooling1D()(embedding(ids))
+                for embedding, ids in zip(embeddings, texts)
+            ]
+            outputs = layers.Dense(CLASSES)(layers.Concatenate()(vectors))
+            return keras.Model(texts, outputs)
+
+        masking = TokenMasking(layer="words", inputs=0)
+        one, other = (
+            keras_sgt.SaliencyGuidedModel(model(*pair), masking=masking)
+            for pair in ((words, others), (others, words))
+        )
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        one.compile("sgd", loss)
+        with pytest.raises(ValueError, match="receives the input '1'"):
+            other.compile("sgd", loss)
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [

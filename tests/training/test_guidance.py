@@ -1,5 +1,7 @@
 """Each guidance against a direct computation, on a network small enough."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -290,6 +292,108 @@ class TestWhatMoves:
         guided.train_on_batch(x, Y[:4], sample_weight=np.zeros(4, "float32"))
         assert np.isfinite(model.layers[-1].get_weights()[0]).all()
 
+    def test_padding_stays_and_the_rest_is_in_bounds(self):
+        """Whatever the bounds are: padding of −1, and by a `padding_mask`."""
+        x = 0.5 + 0.5 * np.random.default_rng(0).random((4, 6, 2))
+        x = x.astype("float32")
+        real = np.arange(6) < np.array([[6], [4], [3], [1]])
+        for by_mask in (False, True):
+            x[~real] = 0 if by_mask else -1
+            for bounds in ("auto", (0.4, 1.1)):
+                term = guidance.AdversarialConsistency(5.0, bounds=bounds)
+                moved = self.moved_series(term, x, by_mask and real)
+                np.testing.assert_array_equal(moved[~real], x[~real])
+                low, high = (
+                    (x[real].min(0), x[real].max(0))
+                    if bounds == "auto"
+                    else np.float32(bounds)
+                )
+                at_ends = (moved[real] == low) | (moved[real] == high)
+                assert at_ends.all()
+            term = guidance.AdversarialConsistency(bounds=(0.6, 1.1))
+            with pytest.raises(ValueError, match=r"inputs from 0\.5"):
+                self.moved_series(term, x, by_mask and real)
+
+    def moved_series(self, term, x, real):
+        series = keras.Input(x.shape[1:], name="x")
+        if real is False:
+            hidden = layers.LSTM(4)(layers.Masking(-1.0)(series))
+            model = keras.Model(series, layers.Dense(3)(hidden))
+        else:
+            mask = keras.Input(x.shape[1:2], name="padding_mask")
+            kept = layers.Flatten()(series * ops.expand_dims(mask, -1))
+            model = keras.Model(
+                {"x": series, "padding_mask": mask}, layers.Dense(3)(kept)
+            )
+        guided = keras_sgt.SaliencyGuidedModel(model, guidance=term)
+        guided.compile("sgd", LOGITS)
+        if real is False:
+            return guided.mask_on_batch(x, Y[:4])
+        nest = {"x": x, "padding_mask": real.astype("float32")}
+        return guided.mask_on_batch(nest, Y[:4])["x"]
+
+    @pytest.mark.parametrize(
+        "term",
+        [
+            lambda: guidance.AdversarialConsistency(0.3),
+            lambda: guidance.AdversarialConsistency(0.3, scale=1.0, norm="l2"),
+            lambda: guidance.GradientPenalty(),
+        ],
+    )
+    def test_columns_without_an_axis_of_their_own(self, term):
+        found = []
+        for of in (np.s_[:], np.s_[:, None]):
+            keras.utils.set_random_seed(0)
+            inputs = {name: keras.Input((1,), name=name) for name in "abc"}
+            joined = layers.Concatenate()(list(inputs.values()))
+            hidden = layers.Dense(4, "tanh")(joined)
+            model = keras.Model(inputs, layers.Dense(3)(hidden))
+            guided = keras_sgt.SaliencyGuidedModel(model, guidance=term())
+            guided.compile("sgd", LOGITS)
+            x = {name: X[:, i][of] for i, name in enumerate("abc")}
+            moved = guided.mask_on_batch(x, Y)
+            assert all(moved[name].shape == x[name].shape for name in x)
+            history = guided.fit(x, Y, verbose=0, shuffle=False).history
+            found.append((np.stack([moved[n].ravel() for n in x]), history))
+        (flat, flat_history), (moved, history) = found
+        assert abs(moved - X[:, :3].T).max() > 1e-3
+        np.testing.assert_allclose(flat, moved, rtol=1e-6)
+        for name in history:
+            np.testing.assert_allclose(
+                flat_history[name], history[name], rtol=1e-5
+            )
+
+    @pytest.mark.parametrize(
+        "kind", [guidance.AdversarialConsistency, guidance.GradientPenalty]
+    )
+    def test_ids_given_as_floats_are_told_of(self, kind):
+        ids, x = np.arange(24).reshape(8, 3) % 9, X[:, :2]
+
+        def fitted(ids, with_numbers, **options):
+            text = keras.Input((3,), name="ids")
+            hidden = layers.Flatten()(layers.Embedding(9, 4)(text))
+            inputs = {"ids": text}
+            if with_numbers:
+                inputs["numbers"] = keras.Input((2,), name="numbers")
+                hidden = layers.Concatenate()([hidden, inputs["numbers"]])
+            model = keras.Model(inputs, layers.Dense(3)(hidden))
+            guided = keras_sgt.SaliencyGuidedModel(model, guidance=kind())
+            guided.compile("sgd", LOGITS, **options)
+            given = {"ids": ids, "numbers": x} if with_numbers else {"ids": ids}
+            history = guided.fit(given, Y, verbose=0).history
+            return history["divergence"][0]
+
+        floats = ids.astype("float64")
+        for eager in (False, True):
+            with pytest.warns(UserWarning, match="to the inputs is 0"):
+                assert fitted(floats, False, run_eagerly=eager) == 0
+        with pytest.warns(UserWarning, match=r"inputs \['ids'\] is 0"):
+            assert fitted(floats, True) > 0
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "The gradient")
+            assert fitted(ids.astype("int32"), False) > 0
+            assert fitted(ids.astype("int32"), True) > 0
+
     def test_embedded_tokens_have_one_deviation(self):
         vectors = np.random.default_rng(0).normal(size=(9, 2)) * [1, 10]
         model = keras.Sequential(
@@ -409,6 +513,21 @@ class TestRandomMasking:
         assert not counts[::2].any()
         assert abs(counts[1::2].mean() - 9.5) < 1.3
         assert set(range(20)) == set(counts[1::2].tolist())
+
+
+@pytest.mark.parametrize(
+    "kind", [guidance.Comprehensiveness, guidance.RandomMasking]
+)
+@pytest.mark.parametrize("ranking", ["absolute", "random"])
+def test_a_ranking_stands_for_a_feature_masking(kind, ranking):
+    by_name, by_object = (
+        trained(kind(masking=given, seed=1))[1:3]
+        for given in (ranking, masking.FeatureMasking(ranking, seed=1))
+    )
+    assert by_name[0] == by_object[0]
+    np.testing.assert_array_equal(by_name[1], by_object[1])
+    with pytest.raises(ValueError, match="masking='largest'"):
+        kind(masking="largest")
 
 
 class TestSeveral:

@@ -318,7 +318,7 @@ class TestSeveralInputsAndHeads:
 
     def test_as_many_weights_as_losses(self):
         guided = keras_sgt.SaliencyGuidedModel(self.model())
-        with pytest.raises(ValueError, match="each of the 2 losses"):
+        with pytest.raises(ValueError, match="as there are losses, 2"):
             guided.compile(
                 "sgd",
                 {"kind": CROSSENTROPY, "size": "mse"},
@@ -862,3 +862,71 @@ def test_frozen_layers_stay():
     guided.fit(x, y, verbose=0)
     np.testing.assert_array_equal(frozen, model.layers[0].get_weights()[0])
     assert (moving != model.layers[1].get_weights()[0]).any()
+
+
+class TestSpectralNormalization:
+    """It writes to its kernel in each call in training."""
+
+    @pytest.mark.parametrize(
+        ("one_backward", "frozen"),
+        [(False, False), (True, False), (False, True)],
+    )
+    def test_without_masking_it_is_plain_training(self, one_backward, frozen):
+        x, y = floats(4), classes(3)
+
+        def trained(wrap):
+            keras.utils.set_random_seed(0)
+            model = keras.Sequential(
+                [
+                    keras.Input((4,)),
+                    layers.SpectralNormalization(layers.Dense(5, "tanh")),
+                    layers.BatchNormalization(),
+                    layers.SpectralNormalization(layers.Dense(5, "tanh")),
+                    layers.Dense(3),
+                ]
+            )
+            model.layers[0].trainable = not frozen
+            trainer = wrap(model)
+            trainer.compile(keras.optimizers.SGD(0.1), CROSSENTROPY)
+            trainer.fit(x, y, 4, shuffle=False, verbose=0)
+            return model.get_weights()
+
+        def guided(model):
+            terms = [
+                keras_sgt.guidance.MaskedConsistency(0.0, name=name)
+                for name in ("one", "other")
+            ]
+            return keras_sgt.SaliencyGuidedModel(
+                model, guidance=terms, one_backward=one_backward
+            )
+
+        plain = trained(lambda model: model)
+        for a, b in zip(plain, trained(guided), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+    @pytest.mark.parametrize("statistics", [False, True])
+    def test_both_predictions_are_of_one_kernel(self, statistics):
+        """In NumPy: the kernel by its norm, from one power iteration."""
+        x, y = floats(4), classes(3)
+        layer = layers.SpectralNormalization(layers.Dense(3))
+        masking = keras_sgt.masking.FeatureMasking(
+            replacement=keras_sgt.masking.Constant(1.0)
+        )
+        guided = keras_sgt.SaliencyGuidedModel(
+            keras.Sequential([keras.Input((4,)), layer]),
+            masking=masking,
+            masked_statistics=statistics,
+        )
+        guided.compile(keras.optimizers.SGD(0.0), CROSSENTROPY)
+        kernel, u = map(ops.convert_to_numpy, (layer.kernel, layer.vector_u))
+        kernel, u = kernel.copy(), u.copy()
+        masked = guided.mask_on_batch(x, y)
+        logs = guided.train_on_batch(x, y, return_dict=True)
+        v = u @ kernel.T / np.linalg.norm(u @ kernel.T)
+        u = v @ kernel / np.linalg.norm(v @ kernel)
+        z, w = (a @ kernel / (v @ kernel @ u.T) for a in (x, masked))
+        p, q = (np.exp(a) / np.exp(a).sum(1, keepdims=True) for a in (z, w))
+        kl = (p * np.log(p / q)).sum(1).mean()
+        assert logs["divergence"] == pytest.approx(kl, rel=1e-4)
+        found = ops.convert_to_numpy(layer.vector_u)
+        np.testing.assert_allclose(found, u, rtol=1e-4, atol=1e-6)
