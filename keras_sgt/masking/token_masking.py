@@ -1,7 +1,6 @@
 """Masking of token ids, ranked at the output of their embedding."""
 
 import operator
-import weakref
 
 import keras
 from keras import ops
@@ -139,7 +138,7 @@ class TokenMasking(Masking):
         self.special_ids = _checked_ids(special_ids)
         self.pooling = pooling
         self.inputs = inputs
-        self._received = None  # the model and input that belong together
+        self._received = None  # the model, layer and input that go together
 
     def check(self, model):
         """Raises unless the embedding layer can be told and has all the ids.
@@ -169,7 +168,7 @@ class TokenMasking(Masking):
         if self.layer is None and self.inputs is None:
             return
         layer, position = self.embedding(model), self.position(inputs)
-        found = (weakref.ref(model), position)
+        found = (id(model), id(layer), position)
         if found != self._received:
             embeddings.check_receives(
                 layer, position, inner(model), inputs, "TokenMasking"
