@@ -47,7 +47,8 @@ class SaliencyMonitor(keras.callbacks.Callback):
 
     Raises:
         ValueError: for samples, classes, truth or `every` out of range, and,
-            when a training begins, for a model that the method cannot explain.
+            when a training begins, for a model that the method cannot explain
+            (after the first epoch, if the first step builds it).
         ImportError: for a `folder` without Matplotlib.
 
     Example:
@@ -103,29 +104,38 @@ class SaliencyMonitor(keras.callbacks.Callback):
         self._attribute = self._writer = None
 
     def on_train_begin(self, logs=None):
-        self._attribute = self._made()  # the model may be another one
-        if isinstance(self._attribute, attribution.Attribution):
-            explained = self._attribute.explained
-            with backend.kept_random_state():
-                explained.inspect(self.x, self.y)
-            if self.y.max() >= explained.classes:
-                raise ValueError(
-                    f"`y` has to hold classes below {explained.classes}, the "
-                    "number that the model knows. Received: class "
-                    f"{int(self.y.max())}"
-                )
+        self._attribute = None  # of another model, perhaps
+        if self.model.built:  # else the first step builds it
+            self._prepare()
         if self.log_dir is not None:
             self._writer = _event_writer(self.log_dir)
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every:
             return
+        if self._attribute is None:
+            self._prepare()
         with backend.kept_random_state():
             maps = self._attribute(self.x, self.y)
         found = self._measured(maps)
         if logs is not None:
             logs.update(found)
         self._keep(epoch, maps, found)
+
+    def _prepare(self):
+        """Makes the method, and raises for what it cannot explain."""
+        self._attribute = self._made()
+        if not isinstance(self._attribute, attribution.Attribution):
+            return
+        explained = self._attribute.explained
+        with backend.kept_random_state():
+            explained.inspect(self.x, self.y)
+        if self.y.max() >= explained.classes:
+            raise ValueError(
+                f"`y` has to hold classes below {explained.classes}, the "
+                "number that the model knows. Received: class "
+                f"{int(self.y.max())}"
+            )
 
     def _made(self):
         """The method, told what the loss knows of the outputs."""

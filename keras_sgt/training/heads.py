@@ -315,7 +315,7 @@ def _weights_like(loss, weights, names):
 
     Keras matches a list and a dict by their flat order.
     """
-    is_one = not _is_nested(loss)
+    is_one = loss is not None and not _is_nested(loss)
     if not _is_nested(weights) or not (is_one or _differ(loss, weights)):
         return weights
     flat = keras.tree.flatten(weights)

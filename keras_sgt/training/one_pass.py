@@ -109,6 +109,17 @@ def with_padding(outputs, function, of_mask=None):
     return keras.tree.map_structure(changed, outputs)
 
 
+def padded(outputs, masks):
+    """Outputs of which Keras knows the padding, where they had lost it."""
+
+    def changed(output, mask):
+        if mask is None or padding_mask(output) is not None:
+            return output
+        return _Padded(lambda tensor: tensor, lambda _: mask)(output)
+
+    return keras.tree.map_structure(changed, outputs, masks)
+
+
 def samples(batch):
     """The number of samples, of a nest of tensors and of `None`."""
     first = next(t for t in keras.tree.flatten(batch) if t is not None)
@@ -120,17 +131,6 @@ def _one_after_the_other(clean, *others):
         return None
     others = [ops.cast(other, clean.dtype) for other in others]
     return ops.concatenate([clean, *others], axis=0)
-
-
-def padded(outputs, masks):
-    """Outputs of which Keras knows the padding, where they had lost it."""
-
-    def changed(output, mask):
-        if mask is None or padding_mask(output) is not None:
-            return output
-        return _Padded(lambda tensor: tensor, lambda _: mask)(output)
-
-    return keras.tree.map_structure(changed, outputs, masks)
 
 
 class _Padded(layers.Layer):

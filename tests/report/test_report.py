@@ -1109,6 +1109,17 @@ class TestMonitor:
                     found[other][measure], found["sigmoid"][measure], rtol=1e-3
                 )
 
+    def test_a_model_that_the_first_step_builds(self):
+        x, y = images()
+        model = keras.Sequential([layers.Flatten(), layers.Dense(3, "softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        monitor = keras_sgt.callbacks.SaliencyMonitor(x, y)
+        history = model.fit(x, y, verbose=0, callbacks=[monitor]).history
+        maps = attribution.Gradient(model)(x, y)
+        assert history["saliency_gini"] == pytest.approx(
+            [evaluation.gini(maps).value], rel=1e-4
+        )
+
     def test_a_training_that_diverges_ends_as_it_does_without(self, tmp_path):
         x, y = images()
         model = classifier((8, 8, 1))
