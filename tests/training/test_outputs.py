@@ -123,7 +123,7 @@ def test_a_share_of_the_batch_weighs_as_the_whole(reduction):
             ),
         )
         logs = guided.train_on_batch(x, y, return_dict=True)
-        found.append(logs["divergence"])
+        found.append(float(logs["divergence"]))
     assert found == pytest.approx([found[0]] * 4, rel=1e-4)
 
 
